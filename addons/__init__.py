@@ -1,0 +1,1 @@
+"""Everything in fediward that touches traffic: doors, activities, policy, judging, fetching, ledger."""

@@ -1,0 +1,1 @@
+"""The subcommands of ``fediward``, one a file, imported only when called."""

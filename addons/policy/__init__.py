@@ -1,0 +1,1 @@
+"""The admin's policy, pure: configuration, rules, and ``decide(judgements, context) -> Decision``."""

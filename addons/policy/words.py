@@ -1,0 +1,112 @@
+"""The words of a decision: actions with their strictness, causes, context, media as judged, and the decision itself."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Literal
+
+from addons.activitypub.references import MediaRef
+from classifier import Judgement
+
+type Door = Literal["inbox", "fetch", "pictrs", "validate", "upload"]
+
+
+class Action(StrEnum):
+    """What is done with a delivery, fetch or upload. Order of definition is strictness, strictest first (DESIGN.md)."""
+
+    DROP = "drop"
+    REJECT = "reject"
+    HOLD = "hold"
+    DEFER = "defer"
+    STRIP = "strip"
+    RECORD = "record"
+    PASS = "pass"
+
+    @property
+    def rank(self) -> int:
+        """0 for the strictest; of two actions the one with the lower rank wins."""
+        return _RANK[self]
+
+
+_RANK = {action: rank for rank, action in enumerate(Action)}
+
+
+class Cause(StrEnum):
+    """Why something could not be judged: DESIGN.md's one list of causes."""
+
+    TIMEOUT = "timeout"
+    NO_WORKER = "no_worker"
+    BUSY = "busy"
+    FETCH_FAILED = "fetch_failed"
+    FETCH_REFUSED = "fetch_refused"
+    FETCH_UNAUTHORIZED = "fetch_unauthorized"
+    UNDECODABLE = "undecodable"
+    UNSUPPORTED = "unsupported"
+    TOO_LARGE = "too_large"
+    TOO_MANY = "too_many"
+    DETECTOR_ERROR = "detector_error"
+    LEDGER_ERROR = "ledger_error"
+    HOLD_FULL = "hold_full"
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What rules may ask beside symbols. ``host`` is the actor's host (lower case, no port); ``types`` from outermost
+    inwards; ``software`` is the configured ``server.software``."""
+
+    door: Door
+    host: str | None = None
+    actor: str | None = None
+    types: tuple[str, ...] = ()
+    software: str = "generic"
+
+
+@dataclass(frozen=True, slots=True)
+class Medium:
+    """One piece of media as it went through judging: exactly one of ``judgement`` and ``cause`` is set.
+
+    ``message`` explains a cause to a person; ``address`` is the IP address the bytes came from; ``final_url`` where
+    redirects led.
+    """
+
+    ref: MediaRef
+    judgement: Judgement | None = None
+    cause: Cause | None = None
+    message: str = ""
+    address: str | None = None
+    final_url: str | None = None
+    cached: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One rule or cause that applied, and to what: index into the media and into its frames (None: the whole)."""
+
+    action: Action
+    rule: str | None = None
+    cause: Cause | None = None
+    medium: int | None = None
+    frame: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What is done with one delivery, fetch or upload, and why.
+
+    ``hits`` holds every rule and cause that applied, ``record`` ones too, in the order they were tried; ``deciding``
+    is the one that gave the action (None when nothing applied and the action is ``pass``).
+    """
+
+    action: Action
+    deciding: Hit | None = None
+    hits: Sequence[Hit] = field(default=())
+
+    @property
+    def rule(self) -> str | None:
+        """Name of the deciding rule."""
+        return self.deciding.rule if self.deciding else None
+
+    @property
+    def cause(self) -> Cause | None:
+        """The deciding cause."""
+        return self.deciding.cause if self.deciding else None

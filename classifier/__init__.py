@@ -1,0 +1,25 @@
+"""Everything that judges bytes: decoding, detectors, engine. It knows no HTTP, no ActivityPub and no policy."""
+
+from classifier.types import (
+    CannotJudgeError,
+    CannotStartError,
+    Detector,
+    FailureCause,
+    Frame,
+    HashMatch,
+    JudgedFrame,
+    Judgement,
+    Symbols,
+)
+
+__all__ = [
+    "CannotJudgeError",
+    "CannotStartError",
+    "Detector",
+    "FailureCause",
+    "Frame",
+    "HashMatch",
+    "JudgedFrame",
+    "Judgement",
+    "Symbols",
+]

@@ -1,0 +1,1 @@
+"""One detector a file; each declares the symbols it can give."""

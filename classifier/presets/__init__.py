@@ -1,0 +1,1 @@
+"""Concept presets and the tiny model, as package data."""

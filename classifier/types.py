@@ -1,0 +1,99 @@
+"""The values the classifier takes and gives: frames, symbols, judgements, and why something could not be judged."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+type Frame = NDArray[np.uint8]
+"""One picture as the detectors see it: ``uint8 [height, width, 3]``, RGB, upright, alpha laid on a ground."""
+
+type Symbols = Mapping[str, float]
+"""Symbol name (``clip.minor``, ``nudity.explicit``, ``hash.ours``) to its score in 0…1."""
+
+FailureCause = Literal["timeout", "no_worker", "busy", "undecodable", "unsupported", "too_large", "detector_error"]
+"""The causes of DESIGN.md's list that judging bytes can end with."""
+
+
+class CannotJudgeError(Exception):
+    """These bytes could not be judged; ``cause`` is one of DESIGN.md's causes, the message is for a person."""
+
+    def __init__(self, cause: FailureCause, message: str) -> None:
+        super().__init__(message)
+        self.cause: FailureCause = cause
+
+
+class CannotStartError(Exception):
+    """A detector cannot be had as configured (no weights, bad checkpoint, no CUDA); the message says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedFrame:
+    """What was found in one frame.
+
+    ``index`` counts from 0 in the file's own order; ``pdq`` is the frame's PDQ hash as 64 hex digits, or None where
+    the picture is too flat for PDQ to say anything (quality < 50).
+    """
+
+    index: int
+    symbols: Symbols
+    pdq: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HashMatch:
+    """One entry of a hash list that a file or frame matched."""
+
+    list: str
+    kind: Literal["sha256", "pdq"]
+    entry: str
+    distance: int
+    source: str
+    note: str
+    frame: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """All symbols of one piece of media, frame by frame (never fewer than one frame).
+
+    ``media_type`` is by content; ``version`` names every detector that judged, so that a cache can tell; ``matches``
+    is filled by :meth:`classifier.engine.Engine.look_up` and is empty in what is cached.
+    """
+
+    sha256: str
+    media_type: str
+    width: int
+    height: int
+    frames: tuple[JudgedFrame, ...]
+    version: str
+    matches: tuple[HashMatch, ...] = field(default=())
+
+    def worst(self) -> dict[str, float]:
+        """Every symbol with its highest score over the frames: for showing, never for rules."""
+        worst: dict[str, float] = {}
+        for frame in self.frames:
+            for name, score in frame.symbols.items():
+                worst[name] = max(score, worst.get(name, 0.0))
+        return worst
+
+    def with_lists(self, frames: Sequence[JudgedFrame], matches: Sequence[HashMatch]) -> "Judgement":
+        """The same judgement with the hash lists' symbols and matches in it."""
+        return replace(self, frames=tuple(frames), matches=tuple(matches))
+
+
+class Detector(Protocol):
+    """Something that looks at frames and gives symbols. A new one is one new file in ``classifier/detectors``."""
+
+    name: str
+    """The key in the configuration's ``classifier:`` section."""
+    version: str
+    """Changes whenever a score could: model, weights, concepts, pre-processing."""
+    symbols: frozenset[str]
+    """Every symbol it can give."""
+
+    def judge(self, frames: Sequence[Frame]) -> list[dict[str, float]]:
+        """Symbols for each frame, in order. Called in a thread, never on the event loop."""
+        ...
