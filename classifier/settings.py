@@ -1,0 +1,68 @@
+"""What an admin may set about judging: the ``classifier:`` and ``concepts:`` sections of the configuration, typed."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+type ConceptName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=64)]
+type Prompt = Annotated[str, Field(min_length=1, max_length=300)]
+
+
+class Settings(BaseModel):
+    """Base of every settings model: unknown keys are errors, values cannot be changed afterwards."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Concept(Settings):
+    """One thing clip looks for: scored as the softmax share of ``prompts`` against ``against``."""
+
+    prompts: Annotated[tuple[Prompt, ...], Field(min_length=1, max_length=64)]
+    against: Annotated[tuple[Prompt, ...], Field(min_length=1, max_length=64)]
+
+
+class ClipSettings(Settings):
+    """The open_clip model: any ``model``/``pretrained`` that open_clip takes, or a local checkpoint's path.
+
+    ``model: fediward-tiny`` with ``pretrained: demo-shapes`` is the tiny model shipped with fediward.
+    """
+
+    model: str = "ViT-L-14"
+    pretrained: str = "openai"
+    device: str = "auto"
+    precision: Literal["auto", "fp32", "fp16", "bf16"] = "auto"
+
+
+class NuditySettings(Settings):
+    """NudeNet's detector: it has nothing to set beside how many CPU threads it takes."""
+
+    threads: Annotated[int, Field(ge=1, le=256)] | None = None
+
+
+class HashListSettings(Settings):
+    """One list of known hashes; its symbol is ``hash.<name>``. ``distance``: PDQ bits that may differ, inclusive."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$", max_length=64)]
+    file: Path
+    distance: Annotated[int, Field(ge=0, le=64)] = 31
+
+
+class DecodeSettings(Settings):
+    """Bounds on decoding, each file in a process of its own pool: seconds, bytes, pixels a frame, frames a file."""
+
+    processes: Annotated[int, Field(ge=1, le=64)] | None = None
+    seconds: Annotated[float, Field(gt=0, le=60)] = 3.0
+    memory: Annotated[int, Field(ge=64 << 20)] = 1 << 30
+    pixels: Annotated[int, Field(ge=1)] = 64_000_000
+    frames: Annotated[int, Field(ge=1, le=64)] = 8
+
+
+class ClassifierSettings(Settings):
+    """Which detectors judge, and with what. A detector set to null is off."""
+
+    clip: ClipSettings | None = ClipSettings()
+    nudity: NuditySettings | None = NuditySettings()
+    hashes: tuple[HashListSettings, ...] = ()
+    decode: DecodeSettings = DecodeSettings()
+    queue: Annotated[int, Field(ge=1, le=100_000)] = 256
