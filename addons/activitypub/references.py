@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 type Kind = Literal["image", "video", "audio", "avatar", "banner", "emoji", "thumbnail", "inline", "page"]
-"""What a server would take the URL for. ``page``: typed as a document, or not at all, yet it stands as an attachment."""
+"""What a server would take the URL for. ``page``: a document, or of no type, yet it stands as an attachment."""
 
 
 @dataclass(frozen=True, slots=True)
