@@ -66,7 +66,7 @@ class Medium:
     """One piece of media as it went through judging: exactly one of ``judgement`` and ``cause`` is set.
 
     ``message`` explains a cause to a person; ``address`` is the IP address the bytes came from; ``final_url`` where
-    redirects led.
+    redirects led; ``took_ms`` milliseconds from the start of its fetch to its judgement (None: not measured).
     """
 
     ref: MediaRef
@@ -76,6 +76,7 @@ class Medium:
     address: str | None = None
     final_url: str | None = None
     cached: bool = False
+    took_ms: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
