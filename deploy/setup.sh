@@ -167,7 +167,7 @@ say_what_comes() {
   say "setting up in .venv with $("$python" -V 2>&1) ($python)"
   case ${UV_TORCH_BACKEND:-}:$(uname -s) in
     cpu:*) say "torch comes in its CPU build: about 1 GB in all" ;;
-    :Linux) say "torch comes with CUDA, about 5 GB on disk, which takes a while the first time. Without an NVIDIA GPU, stop this and run: UV_TORCH_BACKEND=cpu $0" ;;
+    :Linux) say "torch comes with CUDA, about 5 GB on disk, which takes a while the first time. Without an NVIDIA GPU, stop this and run: UV_TORCH_BACKEND=cpu $(printf %q "$0")" ;;
     *) say "torch takes a while the first time" ;;
   esac
   free=$(free_gb)
