@@ -1,0 +1,219 @@
+"""The safe HTTP client: fetches what strangers name, from public addresses only, within bounds of time and bytes."""
+
+import asyncio
+import io
+import ssl
+from contextlib import aclosing
+from dataclasses import dataclass, field
+
+import certifi
+import httpcore
+import httpx
+
+from addons.fetching.addresses import Address, AddressPolicy
+from addons.fetching.budget import BudgetSpentError, MemoryBudget
+from addons.fetching.data_urls import DataTooLargeError, DataUrlError, decode_data_url, is_data_url
+from addons.fetching.decoding import Decoder, EncodingError
+from addons.fetching.dialling import AddressRefusedError, Dialler, WireLimitError
+from addons.fetching.resolving import ResolveError, Resolver, ResolverBusyError, SystemResolver
+from addons.fetching.results import Fetched, FetchError
+from addons.fetching.settings import FetchSettings
+from addons.fetching.slots import NoSlotError, Slots, Waiting
+from addons.fetching.transport import OneConnection, body_of
+from addons.fetching.urls import Target, UrlRefusedError, follow, parse, shown
+from addons.policy.words import Cause
+
+__all__ = ["FetchError", "FetchSettings", "Fetched", "Fetcher", "default_tls"]
+
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+# No body, or not the whole of it, to a GET that asked for neither.
+_NOT_WHOLE = frozenset({204, 205, 206})
+_MAX_TYPE = 256
+_SLACK = 1024 * 1024
+
+
+def default_tls() -> ssl.SSLContext:
+    """Certificates checked for the name, by the system's authorities and by certifi's where the system has none."""
+    context = ssl.create_default_context()
+    context.load_verify_locations(certifi.where())
+    return context
+
+
+@dataclass(slots=True)
+class _Trail:
+    """How far one fetch has come, for the error it may end with."""
+
+    url: str
+    address: Address | None = None
+    waiting: Waiting = field(default_factory=Waiting)
+
+    def end(self, cause: Cause, message: str) -> FetchError:
+        return FetchError(cause, message, self.url, None if self.address is None else str(self.address))
+
+
+class Fetcher:
+    """Fetches URLs that strangers wrote.
+
+    One for the whole process: it holds the slots. Redirects are followed by hand, each checked anew; from https to http
+    too, since http URLs are fetched anyway, nothing secret is ever sent, and the servers' own clients do the same.
+    """
+
+    def __init__(
+        self,
+        settings: FetchSettings,
+        budget: MemoryBudget,
+        *,
+        resolver: Resolver | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self.settings = settings
+        self._budget = budget
+        self._resolver = resolver or SystemResolver()
+        self._tls = tls or default_tls()
+        self._policy = AddressPolicy(settings.allow)
+        self._routes = settings.upstreams()
+        self._slots = Slots(per_host=settings.per_host, total=settings.total, queue=settings.queue)
+
+    async def get(self, url: str, *, timeout: float, accept: str | None = None) -> Fetched:
+        """The body at ``url`` (http, https or data:), which holds its share of the memory budget until released.
+
+        ``timeout``: seconds for all of it: waiting for a slot, names, connections, redirects, the body. ``accept``: the
+        Accept header, if not the settings'.
+
+        Raises:
+            FetchError: with the cause and a message for a person.
+        """
+        trail = _Trail(url)
+        try:
+            if is_data_url(url):
+                return self._from_data_url(url)
+            async with asyncio.timeout(timeout):
+                return await self._follow(url, accept or self.settings.accept, trail)
+        except TimeoutError as error:
+            if trail.waiting.for_slot:
+                raise trail.end(Cause.BUSY, f"waited {timeout:g} s for other fetches to end") from error
+            raise trail.end(Cause.TIMEOUT, f"not fetched within {timeout:g} s") from error
+        except (NoSlotError, ResolverBusyError, BudgetSpentError) as error:
+            raise trail.end(Cause.BUSY, str(error)) from error
+        except (DataTooLargeError, WireLimitError) as error:
+            raise trail.end(Cause.TOO_LARGE, str(error)) from error
+        except UrlRefusedError as error:
+            raise trail.end(Cause.FETCH_REFUSED, str(error)) from error
+        except AddressRefusedError as error:
+            trail.address = error.address
+            raise trail.end(Cause.FETCH_REFUSED, f"{error}; fetch.allow can open it") from error
+        except httpcore.TimeoutException as error:
+            raise trail.end(Cause.TIMEOUT, "the host did not answer") from error
+        except (ResolveError, EncodingError, DataUrlError) as error:
+            raise trail.end(Cause.FETCH_FAILED, str(error)) from error
+        except (httpcore.NetworkError, httpcore.ProtocolError, OSError) as error:
+            raise trail.end(Cause.FETCH_FAILED, _said(error)) from error
+
+    def _from_data_url(self, url: str) -> Fetched:
+        # Decoding takes at most twice the URL, so that much must be free before it begins.
+        with self._budget.take(2 * min(len(url), 4 * self.settings.max_bytes)):
+            found = decode_data_url(url, self.settings.max_bytes)
+        lease = self._budget.take(len(found.data))
+        return Fetched(found.data, shown(url), None, found.content_type, 200, lease)
+
+    async def _follow(self, url: str, accept: str, trail: _Trail) -> Fetched:
+        target = parse(url)
+        for _ in range(self.settings.redirects + 1):
+            trail.url, trail.address = target.url, None
+            if target.port not in self.settings.ports:
+                raise UrlRefusedError(f"port {target.port} is not one that is fetched from")
+            found = await self._hop(target, accept, trail)
+            if isinstance(found, Fetched):
+                return found
+            target = found
+        raise trail.end(Cause.FETCH_FAILED, f"redirected more than {self.settings.redirects} times")
+
+    async def _hop(self, target: Target, accept: str, trail: _Trail) -> Fetched | Target:
+        """One request: the body, or where a redirect leads."""
+        route = self._routes.get(target.host)
+        to = route or target
+        dialler = Dialler(self._resolver, self._policy if route is None else None, to.literal)
+        async with self._slots.slot(target.host, trail.waiting):
+            connection = OneConnection(dialler, self._tls)
+            try:
+                try:
+                    response = await connection.handle_async_request(self._request(target, route, accept))
+                except WireLimitError as error:
+                    raise trail.end(Cause.FETCH_FAILED, f"no answer, but {error}") from error
+                trail.address = dialler.address
+                if response.status_code in _REDIRECTS:
+                    return _location(target, response, trail)
+                self._check_head(response, trail)
+                dialler.stream.limit = dialler.stream.count + 2 * self.settings.max_bytes + _SLACK
+                return await self._body(target, response, trail)
+            finally:
+                trail.address = dialler.address
+                await connection.aclose()
+
+    def _request(self, target: Target, route: Target | None, accept: str) -> httpx.Request:
+        to = target if route is None else Target(route.scheme, route.host, route.literal, route.port, target.target)
+        headers = {
+            "Host": target.netloc,
+            "User-Agent": self.settings.user_agent,
+            "Accept": accept,
+            "Accept-Encoding": self.settings.accept_encoding,
+        }
+        if route is not None:
+            # As the admin's own reverse proxy says it: without it Rails redirects to https, which leads here again.
+            headers["X-Forwarded-Proto"] = target.scheme
+        return httpx.Request("GET", to.url, headers=headers)
+
+    def _check_head(self, response: httpx.Response, trail: _Trail) -> None:
+        status = response.status_code
+        if status in (401, 403):
+            raise trail.end(Cause.FETCH_UNAUTHORIZED, f"the host answered {status}")
+        if not 200 <= status < 300 or status in _NOT_WHOLE:
+            raise trail.end(Cause.FETCH_FAILED, f"the host answered {status}")
+        length = response.headers.get("content-length", "")
+        if length.isdecimal() and int(length) > self.settings.max_bytes:
+            raise trail.end(Cause.TOO_LARGE, f"{length} bytes; at most {self.settings.max_bytes} are fetched")
+
+    async def _body(self, target: Target, response: httpx.Response, trail: _Trail) -> Fetched:
+        most = self.settings.max_bytes
+        decoder = Decoder(response.headers.get("content-encoding", ""))
+        # getvalue() shares its buffer, where b"".join would need the bytes twice.
+        body = io.BytesIO()
+        raw = 0
+        lease = self._budget.take(0)
+        try:
+            async with aclosing(body_of(response)) as chunks:
+                async for chunk in chunks:
+                    raw += len(chunk)
+                    if raw > most:
+                        raise trail.end(Cause.TOO_LARGE, f"more than {most} bytes")
+                    for piece in decoder.feed(chunk):
+                        # Grown by what came, not by what Content-Length promises: that would spend the budget on words.
+                        lease.grow(len(piece))
+                        if lease.size > most:
+                            raise trail.end(Cause.TOO_LARGE, f"more than {most} bytes when decoded")
+                        body.write(piece)
+                        await asyncio.sleep(0)
+            decoder.finish()
+            if not lease.size:
+                raise trail.end(Cause.FETCH_FAILED, "the host answered with an empty body")
+        except BaseException:
+            lease.release()
+            raise
+        kind = response.headers.get("content-type", "")[:_MAX_TYPE]
+        return Fetched(body.getvalue(), target.url, str(trail.address), kind, response.status_code, lease)
+
+
+def _location(target: Target, response: httpx.Response, trail: _Trail) -> Target:
+    location = response.headers.get("location", "")
+    if not location:
+        raise trail.end(Cause.FETCH_FAILED, f"the host answered {response.status_code} without saying where to")
+    try:
+        return follow(target, location)
+    except UrlRefusedError as error:
+        raise UrlRefusedError(f"redirected to {shown(location)}: {error}") from error
+
+
+def _said(error: Exception) -> str:
+    """What an error of the network says, printable and short: hosts can put their own bytes into it."""
+    text = "".join(character for character in str(error)[:300] if character.isprintable())
+    return f"the connection failed: {text or type(error).__name__}"
