@@ -1,0 +1,133 @@
+"""What is a delivery, and what is in its body: pure functions on a request's head and bytes."""
+
+import re
+import zlib
+from collections.abc import Sequence
+from urllib.parse import unquote
+
+import brotli
+import zstandard
+
+INBOXES = frozenset({"inbox", "site_inbox"})
+CONTENT_TYPES = frozenset({"application/activity+json", "application/ld+json"})
+MAX_ENCODINGS = 3
+MAX_DECODINGS = 8
+_PIECE = 64 << 10
+
+
+def is_delivery(method: str, path: str, content_types: Sequence[str]) -> bool:
+    """Whether a request may deliver an activity: an ActivityPub content type, or a path that some server would read
+    as an inbox. When in doubt it is one: what is not looked at here is looked at nowhere."""
+    if method.upper() != "POST":
+        return False
+    for value in content_types:
+        for part in value.split(","):
+            if part.partition(";")[0].strip().lower() in CONTENT_TYPES:
+                return True
+    return last_segment(path) in INBOXES
+
+
+def last_segment(path: str) -> str:
+    """The last path segment as the most lenient server would read it, lower-cased.
+
+    Percent-decoded until nothing changes, without query, dot segments, ``;params``, trailing slashes and format
+    suffix. An absolute-form target keeps only its path.
+    """
+    path = path.partition("?")[0]
+    for _ in range(MAX_DECODINGS):
+        if (decoded := unquote(path, errors="replace")) == path:
+            break
+        path = decoded
+    else:
+        return "inbox"  # nobody encodes an honest path so often: in doubt it is one
+    path = re.split(r"[?#]", path, maxsplit=1)[0].replace("\\", "/")
+    segments: list[str] = []
+    for segment in path.split("/"):
+        name = segment.partition(";")[0].strip()
+        if name == "..":
+            segments[-1:] = []
+        elif name not in ("", "."):
+            segments.append(name)
+    if not segments:
+        return ""
+    return segments[-1].partition(".")[0].strip().lower()
+
+
+class BodyTooLargeError(Exception):
+    """The decoded body is larger than it may be."""
+
+
+class BodyEncodingError(Exception):
+    """The content encoding is unknown or the encoded bytes are broken."""
+
+
+def decode_body(body: bytes, encodings: Sequence[str], limit: int) -> bytes:
+    """Undo the content encodings of a body, never holding more than ``limit`` bytes of any result.
+
+    ``encodings``: the values of all Content-Encoding headers, in order. Raises :class:`BodyTooLargeError`,
+    :class:`BodyEncodingError`. Source: RFC 9110 section 8.4 (applied in the order listed, so undone in reverse).
+    """
+    names = [name.strip().lower() for value in encodings for name in value.split(",") if name.strip()]
+    if len(names) > MAX_ENCODINGS:
+        raise BodyEncodingError(f"more than {MAX_ENCODINGS} content encodings")
+    for name in reversed(names):
+        try:
+            if name == "identity":
+                continue
+            if name in ("gzip", "x-gzip"):
+                body = _inflate(body, limit, 16 + zlib.MAX_WBITS)
+            elif name == "deflate":
+                try:
+                    body = _inflate(body, limit, zlib.MAX_WBITS)
+                except zlib.error:  # some senders leave out the zlib wrapper (RFC 9110 section 8.4.1.2)
+                    body = _inflate(body, limit, -zlib.MAX_WBITS)
+            elif name == "br":
+                body = _unbrotli(body, limit)
+            elif name == "zstd":
+                body = _unzstd(body, limit)
+            else:
+                raise BodyEncodingError(f"content encoding {name[:40]!r} is not known here")
+        except (zlib.error, brotli.error, zstandard.ZstdError, EOFError) as error:
+            raise BodyEncodingError(f"the body is not valid {name}") from error
+    if len(body) > limit:
+        raise BodyTooLargeError
+    return body
+
+
+def _inflate(body: bytes, limit: int, wbits: int) -> bytes:
+    """Inflate every member: servers differ on whether they read past the first (RFC 1952 section 2.2)."""
+    out = bytearray()
+    rest = body
+    while rest:
+        inflater = zlib.decompressobj(wbits)
+        out += inflater.decompress(rest, limit + 1 - len(out))
+        if len(out) > limit:
+            raise BodyTooLargeError
+        if not inflater.eof:
+            raise EOFError("the stream ends early")
+        rest = inflater.unused_data
+    return bytes(out)
+
+
+def _unbrotli(body: bytes, limit: int) -> bytes:
+    decoder = brotli.Decompressor()
+    out = bytearray(decoder.process(body, output_buffer_limit=_PIECE))
+    while not decoder.is_finished():
+        if len(out) > limit:
+            raise BodyTooLargeError
+        if decoder.can_accept_more_data():
+            raise EOFError("the stream ends early")
+        out += decoder.process(b"", output_buffer_limit=_PIECE)
+    if len(out) > limit:
+        raise BodyTooLargeError
+    return bytes(out)
+
+
+def _unzstd(body: bytes, limit: int) -> bytes:
+    # 8 MiB is the window every decoder must support (RFC 8878 section 3.1.1.1.2); a larger one only costs memory.
+    decoder = zstandard.ZstdDecompressor(max_window_size=8 << 20)
+    with decoder.stream_reader(body, read_across_frames=True) as reader:
+        out = reader.read(limit + 1)
+    if len(out) > limit:
+        raise BodyTooLargeError
+    return out

@@ -1,0 +1,221 @@
+"""mitmproxy's HTTP layer as a door needs it: deliveries are gathered within a bound, everything else is streamed."""
+
+import base64
+import hashlib
+import hmac
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from mitmproxy import http
+from mitmproxy.connection import Server
+from mitmproxy.net.http import http1
+from mitmproxy.proxy import commands, events, layer, tunnel
+from mitmproxy.proxy.context import Context
+from mitmproxy.proxy.layers import http as http_layers
+from mitmproxy.proxy.layers import tls
+from mitmproxy.proxy.layers.http import HTTPMode, SendHttp
+from mitmproxy.proxy.layers.http._events import (
+    ErrorCode,
+    RequestData,
+    RequestProtocolError,
+    ResponseEndOfMessage,
+    ResponseHeaders,
+    ResponseProtocolError,
+)
+from mitmproxy.proxy.layers.tcp import TCPLayer
+
+from addons.doors.http1 import Bounds, DoorClient, DoorServer, error_response
+from addons.fetching.budget import BudgetSpentError, Lease, MemoryBudget
+
+WEBSOCKET_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 section 1.3
+UNJUDGED = "fediward.unjudged"
+"""Flow metadata: the policy lets this delivery by unjudged, since there was no memory to gather it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What a door's layers need to know: bounds, and the budget that bodies are gathered under.
+
+    ``busy`` makes the answer to a delivery that the budget has no room for; None lets it by unjudged.
+    """
+
+    bounds: Bounds
+    budget: MemoryBudget
+    busy: Callable[[http.HTTPFlow], http.Response | None]
+
+
+def is_websocket(request: http.Request, response: http.Response | None = None) -> bool:
+    """Whether this is a WebSocket handshake, and, with a response, one that the server really took up (RFC 6455)."""
+    if request.headers.get("upgrade", "").strip().lower() != "websocket" or request.method != "GET":
+        return False
+    if response is None:
+        return True
+    key = request.headers.get("sec-websocket-key", "").encode("latin-1", "replace")
+    expected = base64.b64encode(hashlib.sha1(key + WEBSOCKET_GUID).digest())
+    given = response.headers.get("sec-websocket-accept", "").encode("latin-1", "replace")
+    return response.headers.get("upgrade", "").strip().lower() == "websocket" and hmac.compare_digest(expected, given)
+
+
+class DoorStream(http_layers.HttpStream):
+    """One request and its answer. A delivery's body is gathered up to the bound; no other body is kept."""
+
+    def __init__(self, context: Context, stream_id: int, rules: Rules, client: DoorServer) -> None:
+        super().__init__(context, stream_id)
+        self.rules = rules
+        self.client_side = client
+        self.lease: Lease | None = None
+
+    def check_body_size(self, request: bool) -> layer.CommandGenerator[bool]:
+        """mitmproxy asks this before and while it gathers a body. True: the request was answered, stop."""
+        if not request or not self.client_side.delivery or self.flow.request.stream:
+            return False
+        size = len(self.request_body_buf)
+        if not size and "content-length" in self.flow.request.headers:
+            size = int(self.flow.request.headers["content-length"])  # its form was checked with the head
+        if size > self.rules.bounds.body:
+            yield from self._finish(error_response(413, f"a delivery may have {self.rules.bounds.body} bytes at most"))
+            return True
+        try:
+            if self.lease is None:
+                self.lease = self.rules.budget.take(size)
+            elif size > self.lease.size:
+                self.lease.grow(size - self.lease.size)
+        except BudgetSpentError:
+            answer = self.rules.busy(self.flow)
+            if answer is not None:
+                yield from self._finish(http1.assemble_response(answer))
+                return True
+            yield from self._let_by()
+        return False
+
+    def _finish(self, answer: bytes) -> layer.CommandGenerator[None]:
+        self.request_body_buf.clear()
+        self._release()
+        self.flow.live = False
+        self.client_state = self.state_errored
+        yield from self.client_side.finish(answer)
+
+    def _let_by(self) -> layer.CommandGenerator[None]:
+        """Stop gathering and stream, as mitmproxy does for large bodies."""
+        self.flow.metadata[UNJUDGED] = True
+        self.flow.request.stream = True
+        self._release()
+        if self.request_body_buf:
+            gathered = bytes(self.request_body_buf)
+            self.request_body_buf.clear()
+            yield from self.start_request_stream()
+            yield from self.handle_event(RequestData(self.stream_id, gathered))
+
+    def state_consume_request_body(self, event: events.Event) -> layer.CommandGenerator[None]:
+        """Gather; the memory is given back once the request is on its way, answered, or its connection is gone."""
+        try:
+            yield from super().state_consume_request_body(event)
+        finally:
+            if self.client_state != self.state_consume_request_body:
+                self._release()
+
+    def handle_protocol_error(
+        self, event: RequestProtocolError | ResponseProtocolError
+    ) -> layer.CommandGenerator[None]:
+        """One side is gone, and with it the need for what was gathered."""
+        self.request_body_buf.clear()
+        self._release()
+        yield from super().handle_protocol_error(event)
+
+    def _release(self) -> None:
+        if self.lease is not None:
+            self.lease.release()
+            self.lease = None
+
+    def state_wait_for_response_headers(self, event: ResponseHeaders) -> layer.CommandGenerator[None]:
+        """A 101 that nobody asked for as a WebSocket would open a tunnel past every check: refused."""
+        if event.response.status_code == 101 and not is_websocket(self.flow.request, event.response):
+            self.flow.response = event.response
+            message = "the server switched to a protocol that is not let through"
+            yield from self.handle_protocol_error(
+                ResponseProtocolError(self.stream_id, message, ErrorCode.GENERIC_SERVER_ERROR)
+            )
+            yield commands.CloseConnection(self.context.server)
+            return
+        yield from super().state_wait_for_response_headers(event)
+
+    def flow_done(self) -> layer.CommandGenerator[None]:
+        """A WebSocket goes on as bytes relayed both ways: nothing is parsed, so nothing piles up."""
+        assert self.flow.response
+        if self.flow.response.status_code != 101:
+            yield from super().flow_done()
+            return
+        self.flow.live = False
+        self.child_layer = TCPLayer(self.context, ignore=True)
+        self._handle_event = self.passthrough
+        yield from self.child_layer.handle_event(events.Start())
+        yield SendHttp(ResponseEndOfMessage(self.stream_id), self.context.client)
+
+
+class DoorHttpClient(http_layers.HttpClient):
+    """Opens the connection to the upstream and speaks HTTP/1 with our bounds."""
+
+    def __init__(self, context: Context, bounds: Bounds) -> None:
+        super().__init__(context)
+        self.bounds = bounds
+
+    def _handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
+        error = None
+        if not self.context.server.connected:
+            error = yield commands.OpenConnection(self.context.server)
+        if not error:
+            self.child_layer = DoorClient(self.context, self.bounds)
+            self._handle_event = self.child_layer.handle_event  # type: ignore[method-assign]  # as mitmproxy does
+            yield from self.child_layer.handle_event(event)
+        yield http_layers.RegisterHttpConnection(self.context.server, error)
+
+
+class DoorLayer(http_layers.HttpLayer):
+    """All requests of one client connection, over at most one connection to the upstream at a time."""
+
+    def __init__(self, context: Context, rules: Rules) -> None:
+        super().__init__(context, HTTPMode.transparent)
+        self.rules = rules
+        self.client_side = DoorServer(context.fork(), rules.bounds)
+        self.connections = {context.client: self.client_side}
+
+    def _handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
+        if isinstance(event, events.ConnectionEvent) and event.connection not in self.connections:
+            # Forgotten below, or opened ahead and not used yet: there is nobody to tell.
+            if isinstance(event, events.ConnectionClosed):
+                yield commands.CloseConnection(event.connection)
+            return
+        yield from super()._handle_event(event)
+
+    def make_stream(self, stream_id: int) -> layer.CommandGenerator[None]:
+        """A stream of ours for each request."""
+        stream = DoorStream(self.context.fork(), stream_id, self.rules, self.client_side)
+        self.streams[stream_id] = stream
+        yield from self.event_to_child(stream, events.Start())
+
+    def get_connection(
+        self, event: http_layers.GetHttpConnection, *, reuse: bool = True
+    ) -> layer.CommandGenerator[None]:
+        """Reuse the open connection or open one. Dead ones are forgotten: mitmproxy would keep all of them."""
+        for connection in [c for c in self.connections if isinstance(c, Server)]:
+            if connection.connected and connection not in self.waiting_for_establishment:
+                stream = self.command_sources.pop(event)
+                reply = http_layers.GetHttpConnectionCompleted(event, (connection, None))
+                yield from self.event_to_child(stream, reply)
+                return
+            del self.connections[connection]
+        context = self.context.fork()
+        stack = tunnel.LayerStack()
+        # mitmdump opens one connection ahead (its connection_strategy is "eager"): that one is taken first.
+        if not context.server.connected or context.server in self.connections:
+            context.server = Server(address=event.address)
+            if event.tls:
+                context.server.sni = self.context.server.sni or event.address[0]
+                stack /= tls.ServerTLSLayer(context)
+        stack /= DoorHttpClient(context, self.rules.bounds)
+        self.connections[context.server] = stack[0]
+        self.waiting_for_establishment[context.server].append(event)
+        yield from self.event_to_child(stack[0], events.Start())
+
+
+__all__ = ["UNJUDGED", "DoorLayer", "Rules", "is_websocket"]

@@ -1,0 +1,221 @@
+"""mitmproxy in this process: a master with only the addons that a door needs, and a handler that asks them fast."""
+
+import asyncio
+import collections
+import inspect
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from types import SimpleNamespace
+from typing import Any
+
+from mitmproxy import ctx, options
+from mitmproxy.addons.proxyserver import Proxyserver
+from mitmproxy.addons.tlsconfig import TlsConfig
+from mitmproxy.flow import Flow
+from mitmproxy.master import Master
+from mitmproxy.proxy import commands, events, layers, mode_servers, mode_specs
+from mitmproxy.proxy.context import Context
+from mitmproxy.proxy.layer import Layer
+from mitmproxy.proxy.server import ConnectionIO
+from mitmproxy.utils import asyncio_utils
+
+logger = logging.getLogger(__name__)
+
+type Hook = Callable[..., Awaitable[None] | None]
+
+# What layers read from their options on every request. A plain namespace answers at once; mitmproxy's own options
+# object looks each name up through __getattr__ and its list of options.
+_OPTIONS = [
+    "body_size_limit",
+    "connection_strategy",
+    "keep_host_header",
+    "proxy_debug",
+    "rawtcp",
+    "store_streamed_bodies",
+    "stream_large_bodies",
+    "tcp_timeout",
+    "validate_inbound_headers",
+    "websocket",
+]
+
+
+class DoorMode(mode_specs.ReverseMode):
+    """``door:http://upstream@host:port``: a reverse proxy whose connections are handled by :class:`DoorHandler`."""
+
+    description = "door"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.transport_protocol = mode_specs.TCP  # an https upstream would make mitmproxy listen for QUIC as well
+
+
+class DoorInstance(mode_servers.AsyncioServerInstance[DoorMode]):
+    """The listener of one door."""
+
+    def make_top_layer(self, context: Context) -> Layer:
+        """Reverse proxy: the destination is fixed."""
+        return layers.modes.ReverseProxy(context)
+
+    async def handle_stream(self, reader: Any, writer: Any = None) -> None:
+        """Serve one client connection to its end."""
+        handler = DoorHandler(ctx.master, reader, writer, self.mode, hooks_of(ctx.master))
+        handler.layer = self.make_top_layer(handler.layer.context)
+        with self.manager.register_connection(handler.client.id, handler):
+            await handler.handle_client()
+
+
+class _Hooks(dict[str, tuple[Hook, ...]]):
+    """Hook name to the functions that addons have for it, found once: addons do not change while doors are open."""
+
+    def __init__(self, addons: Sequence[object]) -> None:
+        super().__init__()
+        self._addons = addons
+
+    def __missing__(self, name: str) -> tuple[Hook, ...]:
+        found = tuple(hook for addon in self._addons if callable(hook := getattr(addon, name, None)))
+        self[name] = found
+        return found
+
+
+def hooks_of(master: Master) -> _Hooks:
+    """The hooks of the master that this process runs."""
+    assert isinstance(master, DoorMaster)
+    return master.hooks
+
+
+class DoorHandler(mode_servers.ProxyConnectionHandler):
+    """One client connection. Hooks that need no waiting are called in place instead of in a task of their own."""
+
+    def __init__(self, master: Master, reader: Any, writer: Any, mode: DoorMode, hooks: _Hooks) -> None:
+        plain: Any = SimpleNamespace(**{name: getattr(master.options, name) for name in _OPTIONS})
+        super().__init__(master, reader, writer, plain, mode)  # type: ignore[no-untyped-call]  # mitmproxy's own
+        self.hooks = hooks
+
+    async def handle_hook(self, hook: commands.StartHook) -> None:
+        """For the hooks that mitmproxy triggers outside of its layers: connections opened and closed."""
+        for function in self.hooks[hook.name]:
+            await self._call(function, hook)
+
+    async def _call(self, function: Hook, hook: commands.StartHook) -> None:
+        try:
+            result = function(*hook.args())
+            if inspect.isawaitable(result):
+                with self.timeout_watchdog.disarm():
+                    await result
+        except Exception:
+            await self._failed(hook)
+
+    async def _failed(self, hook: commands.StartHook) -> None:
+        """An addon's own bug must not let a delivery by: mitmproxy would log it and forward."""
+        logger.exception("the door failed in %s", hook.name)
+        for flow in hook.args():
+            if isinstance(flow, Flow) and flow.killable:
+                flow.kill()
+
+    async def _finish_hook(self, hook: commands.StartHook, waiting: Awaitable[None], rest: tuple[Hook, ...]) -> None:
+        try:
+            with self.timeout_watchdog.disarm():
+                await waiting
+        except Exception:
+            await self._failed(hook)
+        for function in rest:
+            await self._call(function, hook)
+        await self.server_event(events.HookCompleted(hook))
+
+    async def server_event(self, event: events.Event) -> None:
+        """Feed one event to the layers and carry out what they command (the same duties as mitmproxy's own)."""
+        async with self._server_event_lock:
+            self.timeout_watchdog.register_activity()
+            pending: collections.deque[events.Event] = collections.deque((event,))
+            try:
+                while pending:
+                    for command in self.layer.handle_event(pending.popleft()):
+                        if isinstance(command, commands.SendData):
+                            io = self.transports.get(command.connection)
+                            if io is not None and io.writer is not None and not io.writer.is_closing():
+                                io.writer.write(command.data)
+                        elif isinstance(command, commands.StartHook):
+                            if self._run_hook(command) and command.blocking:
+                                pending.append(events.HookCompleted(command))
+                        elif not isinstance(command, commands.Log):
+                            self._carry_out(command)
+            except Exception:
+                # What state the layers are in is unknown: this connection ends here rather than going on unwatched.
+                logger.exception("a connection from %s was closed: its handling failed", self.client.peername)
+                if (io := self.transports.get(self.client)) and io.handler:
+                    io.handler.cancel("handling failed")
+
+    def _run_hook(self, hook: commands.StartHook) -> bool:
+        """Call the addons. False: one of them needs to wait, and the hook will be completed later."""
+        functions = self.hooks[hook.name]
+        for done, function in enumerate(functions, 1):
+            result = function(*hook.args())
+            if result is not None and inspect.isawaitable(result):
+                asyncio_utils.create_task(
+                    self._finish_hook(hook, result, functions[done:]),
+                    name=hook.name,
+                    keep_ref=True,
+                    client=self.client.peername,
+                )
+                return False
+        return True
+
+    def _carry_out(self, command: commands.Command) -> None:
+        if isinstance(command, commands.OpenConnection):
+            task = asyncio_utils.create_task(
+                self.open_connection(command), name="server connection", keep_ref=True, client=self.client.peername
+            )
+            self.transports.setdefault(command.connection, ConnectionIO()).handler = task
+        elif isinstance(command, commands.RequestWakeup):
+            task = asyncio_utils.create_task(
+                self.wakeup(command), name="wakeup", keep_ref=True, client=self.client.peername
+            )
+            self.wakeup_timer.add(task)
+        elif isinstance(command, commands.ConnectionCommand) and command.connection not in self.transports:
+            pass  # it is closed already
+        elif isinstance(command, commands.CloseTcpConnection):
+            self.close_connection(command.connection, command.half_close)
+        elif isinstance(command, commands.CloseConnection):
+            self.close_connection(command.connection, False)
+        else:
+            raise TypeError(f"unknown command {command!r}")
+
+
+class _Opened:
+    """An addon that knows when the listeners are open."""
+
+    name = "fediward-opened"
+
+    def __init__(self) -> None:
+        self.event = asyncio.Event()
+
+    def running(self) -> None:
+        """mitmproxy calls this once all servers were started."""
+        self.event.set()
+
+
+class DoorMaster(Master):
+    """A master with the proxy server, TLS towards an https upstream, and the doors' own addons: nothing else."""
+
+    def __init__(self, modes: Sequence[str], doors: Sequence[object], *, idle_time: float) -> None:
+        super().__init__(options.Options())
+        self.proxyserver = Proxyserver()
+        self._opened = _Opened()
+        self.addons.add(self.proxyserver, TlsConfig(), *doors, self._opened)
+        self.hooks = _Hooks([self.proxyserver, *[a for a in self.addons.chain if a is not self.proxyserver]])
+        self.options.update(
+            mode=list(modes),
+            keep_host_header=True,
+            connection_strategy="lazy",
+            rawtcp=False,
+            tcp_timeout=max(1, round(idle_time)),
+            show_ignored_hosts=False,
+        )
+
+    async def listening(self) -> list[tuple[str, int]]:
+        """Wait until every listener is open; the addresses they have. Raises OSError where one could not be had."""
+        await self._opened.event.wait()
+        for server in self.proxyserver.servers:
+            if server.last_exception is not None:
+                raise OSError(str(server.last_exception))
+        return [(address[0], address[1]) for address in self.proxyserver.listen_addrs()]
