@@ -1,0 +1,83 @@
+"""What the commands that read the ledger share: its options, opening it, and an entry as JSON."""
+
+import os
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+from rich.console import Console
+
+from addons.ledger import Entry, LedgerError, Reader
+
+PIPE_WIDTH = 240
+"""Columns of a table that goes into a pipe or file."""
+
+
+class Trouble(click.ClickException):
+    """The ledger cannot be read, or has no such decision: exit code 1."""
+
+    exit_code = 1
+
+
+def ledger_options[**P, R](command: Callable[P, R]) -> Callable[P, R]:
+    """The options ``-c/--config`` and ``--ledger``."""
+    for option in (
+        click.option(
+            "--ledger",
+            metavar="URL",
+            help="Read this ledger (sqlite:///FILE or postgresql://…) without a configuration.",
+        ),
+        click.option(
+            "-c",
+            "--config",
+            type=click.Path(path_type=Path, dir_okay=False),
+            default=Path("config.yaml"),
+            show_default=True,
+            help="The configuration that names the ledger.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def open_reader(config: Path, ledger: str | None) -> Reader:
+    """The ledger that the options name. Raises click's errors: 1 for the ledger, 2 for the configuration."""
+    try:
+        return Reader.open(ledger if ledger is not None else _url(config))
+    except LedgerError as error:
+        raise Trouble(str(error)) from error
+
+
+def _url(path: Path) -> str:
+    from addons.policy.config import load  # late, so that --ledger works without any of it
+    from addons.policy.problems import ConfigError
+
+    if not path.is_file():
+        raise click.UsageError(
+            f"there is no {path}; name the configuration with -c FILE, or the ledger with --ledger URL"
+        )
+    try:
+        return load(path, env=os.environ).ledger.url
+    except ConfigError as error:
+        raise click.UsageError(str(error)) from error
+
+
+def console() -> Console:
+    """Where tables go: as wide as the terminal, or wide enough to lose nothing in a pipe."""
+    return Console(width=None if sys.stdout.isatty() else PIPE_WIDTH, highlight=False, emoji=False)
+
+
+def shown_time(at: datetime) -> str:
+    """``2026-01-31 23:59:59Z``."""
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z"
+
+
+def plain(entry: Entry) -> dict[str, Any]:
+    """An entry as JSON's types, without the body (which `explain --activity` prints)."""
+    values: dict[str, Any] = msgspec.to_builtins(entry)
+    del values["body"]
+    return values

@@ -1,0 +1,154 @@
+"""Connections to the ledger's database, SQLite or PostgreSQL, set so that nobody waits long for anybody."""
+
+import contextlib
+import os
+import sqlite3
+import time
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError
+
+from addons.ledger.errors import LedgerError, explained
+
+BUSY = 5.0
+"""Seconds that a connection waits for another one's lock (SQLite and PostgreSQL alike)."""
+STATEMENT = 30.0
+"""Seconds that PostgreSQL may take for one statement: a connection that hangs must become an error."""
+
+type Synchronous = Literal["NORMAL", "FULL"]
+"""SQLite's ``synchronous``. NORMAL may lose the last decisions in a power cut, never the file's soundness."""
+
+
+def parsed(url: str) -> URL:
+    """``sqlite:///FILE`` or ``postgresql://…`` (taken as psycopg 3) as SQLAlchemy's URL.
+
+    Raises LedgerError for anything else; the text is never repeated, for it may hold a password.
+    """
+    try:
+        address = make_url(url)
+    except (ArgumentError, ValueError):
+        address = None
+    if address is None:
+        raise LedgerError(
+            "the ledger's address is no database URL: write sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DATABASE "
+            "(in a password, write @ : / and % as %40 %3A %2F and %25)"
+        )
+    if address.drivername in ("sqlite", "sqlite+pysqlite"):
+        if address.database in (None, "", ":memory:") or str(address.database).startswith("file:") or address.query:
+            raise LedgerError("the ledger must be a file: write sqlite:///FILE (a path) with nothing behind it")
+        return address.set(drivername="sqlite")
+    if address.drivername in ("postgresql", "postgres", "postgresql+psycopg"):
+        return address.set(drivername="postgresql+psycopg")
+    raise LedgerError(f"a ledger cannot be kept in {address.drivername!r}: write sqlite:///FILE or postgresql://…")
+
+
+def engine_for(url: URL, *, busy: float = BUSY, synchronous: Synchronous = "NORMAL", read_only: bool = False) -> Engine:
+    """An engine with fediward's settings; it connects only when used.
+
+    Transactions on SQLite begin as writing ones at once (``BEGIN IMMEDIATE``), so that two processes wait for each
+    other instead of failing half-way. ``read_only`` neither makes nor changes a database.
+    """
+    if url.get_backend_name() == "sqlite":
+        engine = _sqlite(url, busy, synchronous, read_only)
+    else:
+        engine = create_engine(
+            url,
+            **_COMMON,
+            connect_args={
+                "connect_timeout": max(2, round(busy)),
+                "application_name": "fediward",
+                "keepalives_idle": 10,
+                "tcp_user_timeout": round(STATEMENT * 1000),
+                # Poolers such as pgbouncer give each transaction another connection, which knows no prepared statement.
+                "prepare_threshold": None,
+            },
+        )
+
+        @event.listens_for(engine, "begin")
+        def bound(connection: Connection) -> None:
+            connection.exec_driver_sql(f"SET LOCAL lock_timeout = {round(busy * 1000)}")
+            connection.exec_driver_sql(f"SET LOCAL statement_timeout = {round(STATEMENT * 1000)}")
+            if read_only:
+                connection.exec_driver_sql("SET TRANSACTION READ ONLY")
+
+    return engine
+
+
+_COMMON: dict[str, Any] = {
+    "pool_size": 2,
+    "max_overflow": 2,
+    "pool_timeout": 30,
+    "json_serializer": lambda value: msgspec.json.encode(value).decode(),
+    "json_deserializer": msgspec.json.decode,
+}
+
+
+def _sqlite(url: URL, busy: float, synchronous: Synchronous, read_only: bool) -> Engine:
+    path = Path(url.database or "").absolute()
+
+    def connect() -> sqlite3.Connection:
+        # isolation_level None: the driver begins nothing by itself, so DDL is in our transactions too.
+        options: dict[str, Any] = {"timeout": busy, "isolation_level": None, "check_same_thread": False}
+        where = f"{path.as_uri()}?mode=ro" if read_only else str(path)
+        if not read_only:
+            _make_private(path)
+        connection: sqlite3.Connection = sqlite3.connect(where, uri=read_only, **options)
+        try:
+            connection.execute("PRAGMA foreign_keys = ON")
+            if not read_only:
+                _prepare(connection, busy, synchronous)
+        except sqlite3.Error:
+            connection.close()
+            raise
+        return connection
+
+    engine = create_engine(url, creator=connect, **_COMMON)
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+
+    return engine
+
+
+def _make_private(path: Path) -> None:
+    # The ledger tells who sent what: nobody else may read it. SQLite gives its -wal and -shm the same mode.
+    with contextlib.suppress(OSError):  # it is there already, or SQLite will say what is wrong
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+
+
+def _prepare(connection: sqlite3.Connection, busy: float, synchronous: Synchronous) -> None:
+    # auto_vacuum can be chosen only before the first page is written, so before WAL.
+    connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+    deadline = time.monotonic() + busy
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            break
+        except sqlite3.OperationalError as error:
+            # SQLite does not wait for the lock here when two processes make the file at the same moment.
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
+    connection.execute(f"PRAGMA synchronous = {synchronous}")
+    # A WAL grown by one long reader shrinks again at the next checkpoint.
+    connection.execute(f"PRAGMA journal_size_limit = {16 << 20}")
+
+
+def must_exist(url: URL) -> None:
+    """Raise LedgerError where an SQLite ledger's file is not there: what only reads must not make one."""
+    if url.get_backend_name() != "sqlite":
+        return
+    path = Path(url.database or "").absolute()
+    try:
+        there = path.is_file() and path.stat().st_size > 0
+    except OSError as error:
+        raise explained(url, error) from None
+    if not there:
+        raise LedgerError(
+            f"ledger file {path}: there is none; `fediward run` makes it at its first start. Is `ledger.url` (or "
+            "--ledger) right, and are you in the directory it counts from?"
+        )
