@@ -1,0 +1,68 @@
+"""Draws the pictures that tests judge: shapes on plain grounds, textures rich enough for PDQ, and their files."""
+
+import io
+import struct
+import zlib
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+type Shape = Literal["circle", "square", "triangle"]
+
+
+def textured(seed: int, width: int = 256, height: int = 192) -> Image.Image:
+    """A picture of soft coloured blotches, another for each seed; its PDQ quality is high."""
+    noise = np.random.default_rng(seed).integers(0, 256, (12, 16, 3), dtype=np.uint8)
+    return Image.fromarray(noise).resize((width, height), Image.Resampling.BICUBIC)
+
+
+def shape(
+    kind: Shape = "circle", colour: str = "red", ground: str = "white", width: int = 128, height: int = 128
+) -> Image.Image:
+    """One filled shape in the middle of a plain ground."""
+    image = Image.new("RGB", (width, height), ground)
+    draw = ImageDraw.Draw(image)
+    left, top, right, bottom = width // 4, height // 4, 3 * width // 4, 3 * height // 4
+    if kind == "circle":
+        draw.ellipse((left, top, right, bottom), fill=colour)
+    elif kind == "square":
+        draw.rectangle((left, top, right, bottom), fill=colour)
+    else:
+        draw.polygon([(width // 2, top), (left, bottom), (right, bottom)], fill=colour)
+    return image
+
+
+def quadrants(width: int = 64, height: int = 48) -> Image.Image:
+    """Red, green, blue and yellow from the top left clockwise: tells any turn or swap of channels."""
+    image = Image.new("RGB", (width, height), "red")
+    draw = ImageDraw.Draw(image)
+    draw.rectangle((width // 2, 0, width, height // 2 - 1), fill="lime")
+    draw.rectangle((width // 2, height // 2, width, height), fill="blue")
+    draw.rectangle((0, height // 2, width // 2 - 1, height), fill="yellow")
+    return image
+
+
+def encode(image: Image.Image, format: str = "PNG", **options: object) -> bytes:
+    """The picture as a file of a Pillow format."""
+    file = io.BytesIO()
+    image.save(file, format, **options)
+    return file.getvalue()
+
+
+def animation(images: Sequence[Image.Image], format: str = "GIF", **options: object) -> bytes:
+    """The pictures as one animated file (GIF, PNG, WEBP, AVIF) or pages (TIFF)."""
+    return encode(images[0], format, save_all=True, append_images=list(images[1:]), **options)
+
+
+def png_chunk(kind: bytes, body: bytes) -> bytes:
+    """One chunk of a PNG file, with its right checksum."""
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
+def png(width: int, height: int, rows: bytes, *extra: bytes, depth: int = 8, colour: int = 2) -> bytes:
+    """A PNG of unfiltered ``rows`` (each led by its filter byte), with ``extra`` chunks before the data."""
+    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
+    body = png_chunk(b"IHDR", header) + b"".join(extra) + png_chunk(b"IDAT", zlib.compress(rows))
+    return b"\x89PNG\r\n\x1a\n" + body + png_chunk(b"IEND", b"")
