@@ -4,30 +4,18 @@ import asyncio
 import functools
 import hashlib
 import logging
-import math
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Self
 
-import numpy as np
-
 from classifier.detectors.hashes import MIN_PDQ_QUALITY, HashList
-from classifier.detectors.nudity import NudityDetector
-from classifier.media import Decoded, Decoder, MediaDecoder
-from classifier.settings import ClassifierSettings, ClipSettings, Concept, NuditySettings
-from classifier.types import (
-    CannotJudgeError,
-    CannotStartError,
-    Detector,
-    Frame,
-    HashMatch,
-    JudgedFrame,
-    Judgement,
-    Symbols,
-)
+from classifier.lanes import Lane
+from classifier.media import Decoded, Decoder
+from classifier.settings import ClassifierSettings, Concept
+from classifier.starting import load
+from classifier.types import CannotJudgeError, Detector, HashMatch, JudgedFrame, Judgement
 
 _log = logging.getLogger(__name__)
 
@@ -63,7 +51,7 @@ class Engine:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._decoder = decoder
-        self._lanes = [(one, ThreadPoolExecutor(1, thread_name_prefix=f"detector-{one.name}")) for one in detectors]
+        self._lanes = [Lane(detector) for detector in detectors]
         self._helpers = ThreadPoolExecutor(2, thread_name_prefix="engine")
         self._lists = tuple(lists)
         self._queue = queue
@@ -81,30 +69,8 @@ class Engine:
     @classmethod
     def start(cls, settings: ClassifierSettings, concepts: Mapping[str, Concept]) -> Self:
         """Load all that ``settings`` names. Blocks for seconds. Raises CannotStartError with all that is missing."""
-        problems: list[str] = []
-        names = Counter(chosen.name for chosen in settings.hashes)
-        problems.extend(
-            f"{count} hash lists are named {name}: give each a name of its own"
-            for name, count in names.items()
-            if count > 1
-        )
-        lists = [_try(problems, HashList.from_settings, chosen) for chosen in settings.hashes]
-        detectors: list[Detector | None] = []
-        if settings.nudity:
-            detectors.append(_try(problems, _load_nudity, settings.nudity))
-        if settings.clip:
-            detectors.append(_try(problems, _load_clip, settings.clip, concepts))
-        decoder = MediaDecoder(settings.decode)
-        _try(problems, decoder.warm_up)
-        if problems:
-            decoder.stop()
-            raise CannotStartError("\n".join(problems))
-        return cls(
-            decoder,
-            [detector for detector in detectors if detector],
-            [known for known in lists if known is not None],
-            queue=settings.queue,
-        )
+        parts = load(settings, concepts)
+        return cls(parts.decoder, parts.detectors, parts.lists, queue=settings.queue)
 
     async def judge(self, data: bytes, *, timeout: float) -> Judgement:
         """The judgement of ``data``, without the lists (see ``look_up``), within ``timeout`` seconds.
@@ -161,8 +127,8 @@ class Engine:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._decoder.close()
-        for _, lane in self._lanes:
-            lane.shutdown(wait=False, cancel_futures=True)
+        for lane in self._lanes:
+            lane.close()
         self._helpers.shutdown(wait=False, cancel_futures=True)
 
     async def _digest(self, data: bytes) -> str:
@@ -188,7 +154,7 @@ class Engine:
             # Waiters share the task's exception; each needs one of its own to hang a traceback on.
             raise CannotJudgeError(error.cause, str(error)) from error
         except asyncio.CancelledError:
-            if self._closed and flight.task.cancelled():
+            if flight.task.cancelled():  # only close does that to a task that has waiters
                 raise CannotJudgeError("no_worker", "the classifier is stopping") from None
             raise
         finally:
@@ -216,11 +182,9 @@ class Engine:
 
     async def _detect(self, decoded: Decoded) -> tuple[JudgedFrame, ...]:
         """Ask all detectors at the same time, each in its thread."""
-        loop = asyncio.get_running_loop()
         pictures = [frame.pixels for frame in decoded.frames]
-        asked = [loop.run_in_executor(lane, _ask, detector, pictures) for detector, lane in self._lanes]
         merged: list[dict[str, float]] = [{} for _ in pictures]
-        for found in await asyncio.gather(*asked):
+        for found in await asyncio.gather(*(lane.judge(pictures) for lane in self._lanes)):
             for symbols, more in zip(merged, found, strict=True):
                 symbols.update(more)
         return tuple(
@@ -237,58 +201,3 @@ class Engine:
     def _reload_and_say(self) -> None:
         for problem in self.reload_lists():
             _log.error("%s", problem)
-
-
-def _ask(detector: Detector, frames: Sequence[Frame]) -> Sequence[Symbols]:
-    """One detector's symbols for all frames. Raises CannotJudgeError("detector_error") for all that goes wrong."""
-    try:
-        found = detector.judge(frames)
-    except CannotJudgeError:
-        raise
-    except Exception as error:
-        raise CannotJudgeError(
-            "detector_error", f"the detector {detector.name} failed: {type(error).__name__}: {error}"
-        ) from error
-    if len(found) != len(frames):
-        raise CannotJudgeError(
-            "detector_error", f"the detector {detector.name} gave {len(found)} answers for {len(frames)} frames"
-        )
-    for symbols in found:
-        for name, score in symbols.items():
-            # A NaN is above no threshold: it would pass every rule.
-            if name not in detector.symbols or not (math.isfinite(score) and 0.0 <= score <= 1.0):
-                raise CannotJudgeError("detector_error", f"the detector {detector.name} gave {name} = {score}")
-    return found
-
-
-def _load_nudity(settings: NuditySettings) -> Detector:
-    return _tried(NudityDetector.load(settings))
-
-
-def _load_clip(settings: ClipSettings, concepts: Mapping[str, Concept]) -> Detector:
-    """Late, as torch takes seconds and hundreds of megabytes that a box without clip need not have."""
-    try:
-        from classifier.detectors.clip import ClipDetector
-    except ImportError as error:
-        raise CannotStartError(
-            f"classifier.clip needs torch and open_clip, which are not here ({error}): install fediward[clip], "
-            "or set clip to null"
-        ) from error
-    return _tried(ClipDetector.load(settings, concepts))
-
-
-def _tried(detector: Detector) -> Detector:
-    """The detector, after it has judged one grey picture: what cannot work fails now, and the first file is not slow."""
-    try:
-        _ask(detector, [np.full((64, 64, 3), 128, dtype=np.uint8)])
-    except CannotJudgeError as error:
-        raise CannotStartError(f"{error} (on a plain grey picture, tried at the start)") from error
-    return detector
-
-
-def _try[**P, T](problems: list[str], load: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
-    try:
-        return load(*args, **kwargs)
-    except CannotStartError as error:
-        problems.append(str(error))
-        return None

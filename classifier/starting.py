@@ -1,0 +1,82 @@
+"""Loads what the configuration's ``classifier:`` section names, and says all that is missing at once."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from classifier.detectors.hashes import HashList
+from classifier.detectors.nudity import NudityDetector
+from classifier.lanes import ask
+from classifier.media import MediaDecoder
+from classifier.settings import ClassifierSettings, ClipSettings, Concept, NuditySettings
+from classifier.types import CannotJudgeError, CannotStartError, Detector
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """All that an engine is made of, started and tried."""
+
+    decoder: MediaDecoder
+    detectors: tuple[Detector, ...]
+    lists: tuple[HashList, ...]
+
+
+def load(settings: ClassifierSettings, concepts: Mapping[str, Concept]) -> Parts:
+    """Start the decoding processes, load the lists and detectors. Blocks. Raises CannotStartError, a line a problem."""
+    problems: list[str] = []
+    names = Counter(chosen.name for chosen in settings.hashes)
+    problems.extend(
+        f"{count} hash lists are named {name}: give each a name of its own"
+        for name, count in names.items()
+        if count > 1
+    )
+    lists = [_try(problems, HashList.from_settings, chosen) for chosen in settings.hashes]
+    detectors: list[Detector | None] = []
+    if settings.nudity:
+        detectors.append(_try(problems, _nudity, settings.nudity))
+    if settings.clip:
+        detectors.append(_try(problems, _clip, settings.clip, concepts))
+    decoder = MediaDecoder(settings.decode)
+    _try(problems, decoder.warm_up)
+    if problems:
+        decoder.stop()
+        raise CannotStartError("\n".join(problems))
+    return Parts(decoder, tuple(d for d in detectors if d), tuple(known for known in lists if known is not None))
+
+
+def _nudity(settings: NuditySettings) -> Detector:
+    return tried(NudityDetector.load(settings))
+
+
+def _clip(settings: ClipSettings, concepts: Mapping[str, Concept]) -> Detector:
+    """Late, as torch takes seconds and hundreds of megabytes that a box without clip need not have."""
+    try:
+        from classifier.detectors.clip import ClipDetector
+    except ImportError as error:
+        raise CannotStartError(
+            f"classifier.clip needs torch and open_clip, which are not here ({error}): install fediward[clip], "
+            "or set clip to null"
+        ) from error
+    return tried(ClipDetector.load(settings, concepts))
+
+
+def tried(detector: Detector) -> Detector:
+    """The detector, after it has judged a grey picture: what cannot work fails now, and the first file is not slow.
+
+    Raises CannotStartError.
+    """
+    try:
+        ask(detector, [np.full((64, 64, 3), 128, dtype=np.uint8)])
+    except CannotJudgeError as error:
+        raise CannotStartError(f"{error} (on a plain grey picture, tried at the start)") from error
+    return detector
+
+
+def _try[**P, T](problems: list[str], start: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
+    try:
+        return start(*args, **kwargs)
+    except CannotStartError as error:
+        problems.append(str(error))
+        return None
