@@ -1,0 +1,1 @@
+"""open_clip models behind the clip detector: finding weights, preparing pixels, encoding pictures and words."""
