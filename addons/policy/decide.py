@@ -1,0 +1,131 @@
+"""``decide(policy, context, media) -> Decision``: DESIGN.md's "How a decision is made", pure and in one place."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from addons.activitypub.references import MediaRef
+from addons.policy.rules import Rule, Test, compile_test
+from addons.policy.words import Action, Cause, Context, Decision, Hit, Medium
+from classifier import Symbols
+
+_NO_REF = MediaRef("", "page", "")
+_NO_SYMBOLS: Symbols = {}
+
+
+@dataclass(frozen=True, slots=True)
+class _Compiled:
+    """A rule as it is asked: ``index`` is its place in the policy, for the order matters."""
+
+    index: int
+    name: str
+    test: Test
+    action: Action
+    asks_symbols: bool
+
+
+class Policy:
+    """Rules and reactions, compiled once. Nothing in it changes, so that one may be shared by all flows.
+
+    ``version`` is 12 hex digits that differ whenever a decision could; ``observe``: decisions are made and written
+    down, but the door forwards all the same.
+    """
+
+    __slots__ = ("_context_rules", "_first_media_rule", "_media_rules", "observe", "on", "rules", "version")
+
+    def __init__(
+        self, rules: Sequence[Rule], on: Mapping[Cause, Action], *, observe: bool = False, salt: str = ""
+    ) -> None:
+        """``on`` has an action for every cause; ``salt`` is whatever else a decision hangs on, for ``version``."""
+        self.rules = tuple(rules)
+        self.on = {cause: on[cause] for cause in Cause}
+        self.observe = observe
+        every = [
+            (_Compiled(index, rule.name, compile_test(rule.when), rule.do, rule.asks_symbols), rule.context_only)
+            for index, rule in enumerate(self.rules)
+        ]
+        self._context_rules = tuple(rule for rule, context_only in every if context_only)
+        self._media_rules = tuple(rule for rule, context_only in every if not context_only)
+        self._first_media_rule = self._media_rules[0].index if self._media_rules else len(every)
+        told = repr((self.rules, sorted(self.on.items()), observe, salt))
+        self.version = hashlib.sha256(told.encode()).hexdigest()[:12]
+
+    def on_context(self, context: Context) -> tuple[list[Hit], int, bool]:
+        """The rules on context alone that apply: their hits, the index at which a turn ends, and whether at once.
+
+        At once: no medium need be looked at, since the action is stricter than ``record``, or is a ``pass`` that no
+        rule on media stands before.
+        """
+        hits: list[Hit] = []
+        for rule in self._context_rules:
+            if rule.test(context, _NO_REF, _NO_SYMBOLS):
+                hits.append(Hit(rule.action, rule=rule.name))
+                if rule.action is Action.PASS:
+                    return hits, rule.index, rule.index < self._first_media_rule
+                if rule.action is not Action.RECORD:
+                    return hits, rule.index, True
+        return hits, len(self.rules), False
+
+    def on_medium(self, context: Context, medium: Medium, index: int, end: int) -> list[Hit]:
+        """The hits of one medium, rules from ``end`` on left out. Each frame has a turn of its own."""
+        hits: list[Hit] = []
+        noted: set[int] = set()  # rules that ask no symbol say the same of each frame: told once
+        if medium.judgement is None or not medium.judgement.frames:
+            cause = medium.cause or Cause.DETECTOR_ERROR
+            hits.append(Hit(self.on[cause], cause=cause, medium=index))
+            self._turn(context, medium.ref, None, (index, None, end), hits, noted)
+            return hits
+        for frame in medium.judgement.frames:
+            self._turn(context, medium.ref, frame.symbols, (index, frame.index, end), hits, noted)
+        return hits
+
+    def _turn(
+        self,
+        context: Context,
+        ref: MediaRef,
+        symbols: Symbols | None,
+        place: tuple[int, int | None, int],
+        hits: list[Hit],
+        noted: set[int],
+    ) -> None:
+        medium, frame, end = place
+        for rule in self._media_rules:
+            if rule.index >= end:
+                return
+            if symbols is None and rule.asks_symbols:
+                continue  # not judged: an absent symbol is unknown there, not 0
+            if not rule.test(context, ref, symbols if symbols is not None else _NO_SYMBOLS):
+                continue
+            if rule.asks_symbols:
+                hits.append(Hit(rule.action, rule=rule.name, medium=medium, frame=frame))
+            elif rule.index not in noted:
+                noted.add(rule.index)
+                hits.append(Hit(rule.action, rule=rule.name, medium=medium))
+            if rule.action is not Action.RECORD:
+                return
+
+
+def decide_on_context(policy: Policy, context: Context) -> Decision | None:
+    """The decision that needs no media, so that nothing is fetched for it; None where media must be looked at."""
+    hits, _, at_once = policy.on_context(context)
+    return _strictest(hits) if at_once else None
+
+
+def decide(policy: Policy, context: Context, media: Sequence[Medium], causes: Sequence[Cause] = ()) -> Decision:
+    """The decision on a delivery, fetch or upload: the strictest action of its media, its causes and its context.
+
+    ``causes`` are those of the whole (``too_many``, ``hold_full``); a medium that could not be judged carries its own.
+    A medium with neither judgement nor cause counts as ``detector_error``. What :func:`decide_on_context` decides
+    stands, whatever the media.
+    """
+    hits, end, at_once = policy.on_context(context)
+    if not at_once:
+        hits += [Hit(policy.on[cause], cause=cause) for cause in causes]
+        for index, medium in enumerate(media):
+            hits += policy.on_medium(context, medium, index, end)
+    return _strictest(hits)
+
+
+def _strictest(hits: Sequence[Hit]) -> Decision:
+    deciding = min(hits, key=lambda hit: hit.action.rank, default=None)
+    return Decision(deciding.action if deciding else Action.PASS, deciding, tuple(hits))

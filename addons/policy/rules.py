@@ -1,0 +1,241 @@
+"""Rules: read from the file or from a preset, checked against the detectors that are on, and compiled for speed."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from addons.activitypub.references import MediaRef
+from addons.policy.conditions import (
+    AllOf,
+    AnyOf,
+    Asked,
+    Condition,
+    IsSensitive,
+    NotOf,
+    OneOf,
+    SymbolTest,
+    leaves,
+    parse_when,
+    score_test,
+    symbol_tests,
+)
+from addons.policy.document import Document, Node
+from addons.policy.hosts import HostSet
+from addons.policy.problems import Problem, did_you_mean, one_of
+from addons.policy.reading import read
+from addons.policy.words import Action, Context
+from classifier import Symbols
+
+MAX_RULES = 256
+PRESETS = ("child-safety", "known-hashes")
+RULE_KEYS = ("name", "when", "do")
+NOT_YET = (Action.STRIP, Action.HOLD)
+ACTIONS = tuple(action for action in Action if action not in NOT_YET)
+ANY_HASH = "hash.*"
+
+_FOLDER = Path(__file__).with_name("presets")
+
+type Test = Callable[[Context, MediaRef, Symbols], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Conditions and what is done where they hold; names are unlike each other within one policy."""
+
+    name: str
+    when: Condition
+    do: Action
+
+    @property
+    def context_only(self) -> bool:
+        """Whether it asks of host, actor, door, software and activity type alone: then it needs no media."""
+        return all(isinstance(leaf, OneOf) and leaf.key != "kind" for leaf in leaves(self.when))
+
+    @property
+    def asks_symbols(self) -> bool:
+        """Whether it asks any symbol: then it says nothing of a medium that was not judged."""
+        return any(True for _ in symbol_tests(self.when))
+
+
+@dataclass(slots=True)
+class ParsedRules:
+    """What became of a list of rules: those that are right, every symbol asked (in broken ones too), the problems."""
+
+    rules: list[Rule] = field(default_factory=list)
+    asked: list[Asked] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+
+
+def parse_rules(document: Document, node: Node) -> ParsedRules:
+    """The rules in a ``rules:`` value."""
+    parsed = ParsedRules()
+    if node.items is None:
+        expected = f"a list of rules, or the name of a preset: {one_of(PRESETS)}"
+        hint = did_you_mean(node.text, PRESETS) if not node.from_environment else None
+        if not node.broken:
+            message = f"{node.quoted} is not a list of rules"
+            parsed.problems.append(document.problem(node.line, node.column, message, expected, hint))
+        return parsed
+    if len(node.items) > MAX_RULES:
+        message = f"{len(node.items)} rules are too many"
+        parsed.problems.append(document.problem(node.line, node.column, message, f"at most {MAX_RULES}"))
+        return parsed
+    first: dict[str, Node] = {}
+    for item in node.items:
+        rule = _parse_rule(document, item, parsed)
+        if rule is not None:
+            parsed.rules.append(rule)
+        entry = (item.entries or {}).get("name")
+        if entry is None or not isinstance(entry.node.value, str) or entry.node.broken:
+            continue
+        named = first.setdefault(entry.node.value, entry.node)
+        if named is not entry.node:
+            message, expected = f"two rules are named {entry.node.quoted}", "each rule a name of its own"
+            hint = f"it stood first in line {named.line}"
+            parsed.problems.append(document.problem(entry.node.line, entry.node.column, message, expected, hint))
+    return parsed
+
+
+def preset(name: str) -> tuple[Rule, ...]:
+    """The rules of a preset. Raises KeyError for a name that is not in PRESETS."""
+    if name not in PRESETS:
+        raise KeyError(name)
+    document, problems = read((_FOLDER / f"{name}.yaml").read_bytes(), f"{name}.yaml", {})
+    node = document.find(("rules",))
+    assert node is not None
+    parsed = parse_rules(document, node)
+    assert not problems
+    assert not parsed.problems
+    return tuple(parsed.rules)
+
+
+def parse_action(document: Document, node: Node) -> tuple[Action | None, list[Problem]]:
+    """The action that a ``do:`` names, or why it cannot be had."""
+    if node.broken:
+        return None, []
+    value = node.value
+    expected = one_of(ACTIONS)
+    if isinstance(value, str) and value in NOT_YET:
+        return None, [document.problem(node.line, node.column, f'"{value}" is not yet in this version', expected)]
+    if not isinstance(value, str) or value not in ACTIONS:
+        hint = None if node.from_environment else did_you_mean(node.text, ACTIONS)
+        return None, [document.problem(node.line, node.column, f"{node.quoted} is not an action", expected, hint)]
+    return Action(value), []
+
+
+def _parse_rule(document: Document, node: Node, parsed: ParsedRules) -> Rule | None:
+    entries = node.entries
+    if entries is None:
+        message, expected = f"{node.quoted} is not a rule", "{name: …, when: {…}, do: …}"
+        parsed.problems.append(document.problem(node.line, node.column, message, expected))
+        return None
+    problems: list[Problem] = []
+    for key, entry in entries.items():
+        if key not in RULE_KEYS:
+            hint = did_you_mean(key, RULE_KEYS)
+            message, expected = f'unknown key "{key}"', one_of(RULE_KEYS)
+            if key == "then":
+                message, hint = '"then" goes only with hold, which is not yet in this version', None
+            problems.append(document.problem(entry.line, entry.column, message, expected, hint))
+    missing = [key for key in RULE_KEYS if key not in entries]
+    if missing:
+        message, expected = f"the rule has no {' and no '.join(missing)}", "{name: …, when: {…}, do: …}"
+        problems.append(document.problem(node.line, node.column, message, expected))
+    name: str | None = None
+    if "name" in entries:
+        value = entries["name"].node
+        if isinstance(value.value, str) and 0 < len(value.value) <= 100:
+            name = value.value
+        elif not value.broken:
+            expected = "text of at most 100 characters"
+            problems.append(document.problem(value.line, value.column, f"{value.quoted} is not a name", expected))
+    when, action = None, None
+    if "when" in entries:
+        conditions = parse_when(document, entries["when"].node)
+        when = conditions.condition
+        parsed.asked += conditions.asked
+        problems += conditions.problems
+    if "do" in entries:
+        action, found = parse_action(document, entries["do"].node)
+        problems += found
+    parsed.problems += problems
+    if problems or name is None or when is None or action is None:
+        return None
+    return Rule(name, when, action)
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """The symbols that the detectors can give: by detector, None for a detector that is off."""
+
+    by_detector: Mapping[str, frozenset[str] | None]
+
+    def complaint(self, symbol: str) -> tuple[str, str, str | None] | None:
+        """Message, expected and hint where nothing gives ``symbol``; None where all is well."""
+        detector = symbol.partition(".")[0]
+        every = sorted(s for symbols in self.by_detector.values() for s in symbols or ())
+        if detector not in self.by_detector:
+            expected = f"a symbol of {one_of(sorted(self.by_detector))}"
+            return f'unknown symbol "{symbol}"', expected, did_you_mean(symbol, every)
+        symbols = self.by_detector[detector]
+        if symbols is not None and not symbols and detector == "clip":
+            return None  # the concepts are broken, and that is told already
+        if symbols is None:
+            expected = f"the detector {detector} on, or no rule that asks for it"
+            return f'nothing gives "{symbol}": the detector {detector} is off', expected, did_you_mean(symbol, every)
+        if symbol == ANY_HASH:
+            return None if symbols else ('nothing gives "hash.*"', "a list under classifier.hashes", None)
+        if symbol not in symbols:
+            expected = one_of(sorted(symbols)) if symbols else "a list under classifier.hashes"
+            return f'unknown symbol "{symbol}"', expected, did_you_mean(symbol, symbols)
+        return None
+
+
+def compile_test(condition: Condition) -> Test:
+    """A function that says whether ``condition`` holds for one frame (or, without symbols, one reference)."""
+    match condition:
+        case SymbolTest(symbol, operator, wanted):
+            compare = score_test(operator, wanted)
+            if symbol == ANY_HASH:
+                return lambda context, ref, symbols: compare(_highest(symbols, "hash."))
+            return lambda context, ref, symbols: compare(symbols.get(symbol, 0.0))
+        case IsSensitive(wanted_flag):
+            return lambda context, ref, symbols: ref.sensitive is wanted_flag
+        case OneOf():
+            return _compile_one_of(condition)
+        case AllOf(conditions):
+            every = tuple(compile_test(one) for one in conditions)
+            return lambda context, ref, symbols: all(test(context, ref, symbols) for test in every)
+        case AnyOf(conditions):
+            some = tuple(compile_test(one) for one in conditions)
+            return lambda context, ref, symbols: any(test(context, ref, symbols) for test in some)
+        case NotOf(one):
+            inner = compile_test(one)
+            return lambda context, ref, symbols: not inner(context, ref, symbols)
+
+
+def _compile_one_of(condition: OneOf) -> Test:
+    values = frozenset(condition.values)
+    match condition.key:
+        case "host":
+            hosts = HostSet(condition.values)
+            return lambda context, ref, symbols: context.host in hosts
+        case "actor":
+            return lambda context, ref, symbols: context.actor in values
+        case "door":
+            return lambda context, ref, symbols: context.door in values
+        case "software":
+            return lambda context, ref, symbols: context.software in values
+        case "type":
+            return lambda context, ref, symbols: any(kind.casefold() in values for kind in context.types)
+        case "kind":
+            return lambda context, ref, symbols: ref.kind in values
+
+
+def _highest(symbols: Symbols, prefix: str) -> float:
+    return max((score for name, score in symbols.items() if name.startswith(prefix)), default=0.0)
+
+
+def asked_symbols(rules: Iterable[Rule]) -> frozenset[str]:
+    """Every symbol that some rule asks for."""
+    return frozenset(test.symbol for rule in rules for test in symbol_tests(rule.when))

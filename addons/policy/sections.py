@@ -1,0 +1,236 @@
+"""The sections of the configuration file as pydantic models: every key, its type, its bounds and its default."""
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
+
+from addons.policy import values
+from addons.policy.conditions import Software
+from addons.policy.rules import ACTIONS, NOT_YET
+from addons.policy.values import Address, Network, Upstream, refusal
+from addons.policy.words import Action, Cause
+from classifier.settings import ClassifierSettings, DecodeSettings, Settings
+
+LATER = "not yet in this version"
+
+
+def _default_if_empty(value: object) -> object:
+    """A section whose every key is commented out is null in YAML, and means the defaults."""
+    return {} if value is None else value
+
+
+def _listed(value: object) -> object:
+    """One value where a list of them is meant."""
+    return [value] if isinstance(value, str) else value
+
+
+type Host = Annotated[str, BeforeValidator(values.host)]
+type Cidr = Annotated[Network, BeforeValidator(values.network)]
+type Cidrs = Annotated[tuple[Cidr, ...], BeforeValidator(_listed), Field(max_length=1000)]
+type ListenAddress = Annotated[Address, BeforeValidator(values.address)]
+type UpstreamUrl = Annotated[Upstream, BeforeValidator(values.upstream)]
+type Port = Annotated[int, BeforeValidator(values.whole(1, 65535))]
+
+
+class Server(Settings):
+    """``server:``: the ActivityPub server behind, and where its deliveries come in."""
+
+    software: Software = "generic"
+    upstream: UpstreamUrl = Field(description="the server's own address, such as http://127.0.0.1:8536")
+    listen: ListenAddress = Field(description="where deliveries come in, such as 127.0.0.1:8540")
+    domains: Annotated[tuple[Host, ...], BeforeValidator(_listed), Field(max_length=1000)] = ()
+    trusted_proxies: Cidrs = (values.network("127.0.0.1/32"), values.network("::1/128"))
+    image_mode: Literal["store", "proxy", "none"] = "store"
+
+
+class FetchDoor(Settings):
+    """``doors.fetch``: the forward proxy for the server's own requests."""
+
+    listen: ListenAddress
+    clients: Cidrs = (values.network("127.0.0.1/32"),)
+
+
+class PictrsDoor(Settings):
+    """``doors.pictrs``: the reverse proxy in front of pict-rs, and the origin from which it fetches."""
+
+    listen: ListenAddress
+    upstream: UpstreamUrl
+    origin: ListenAddress
+    origin_url: UpstreamUrl
+
+
+class ValidateDoor(Settings):
+    """``doors.validate``: pict-rs's ``external_validation``."""
+
+    listen: ListenAddress
+
+
+class UploadDoor(Settings):
+    """``doors.upload``: local users' uploads, on the inbox door's listener."""
+
+
+class Doors(Settings):
+    """``doors:``: the doors beside the inbox. All of them come with a later version."""
+
+    fetch: FetchDoor | None = None
+    pictrs: PictrsDoor | None = None
+    validate_: Annotated[ValidateDoor | None, Field(alias="validate")] = None
+    upload: UploadDoor | None = None
+
+    @field_validator("fetch", "pictrs", "validate_", "upload", mode="before")
+    @classmethod
+    def _later(cls, value: object, info: ValidationInfo) -> object:
+        if value is not None:
+            name = (info.field_name or "").rstrip("_")
+            raise refusal(f'the door "{name}" is {LATER}', "no other door than the inbox")
+        return value
+
+
+class Fetch(Settings):
+    """``fetch:``: how media are fetched to be judged. Bytes, and counts of requests at a time."""
+
+    allow: Cidrs = ()
+    ports: Annotated[tuple[Port, ...], Field(min_length=1, max_length=100)] = (80, 443)
+    max_bytes: Annotated[int, BeforeValidator(values.size("64KiB", "4GiB"))] = 40 << 20
+    user_agent: Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[\x20-\x7e]+$")] | None = None
+    per_host: Annotated[int, BeforeValidator(values.whole(1, 1000))] = 6
+    total: Annotated[int, BeforeValidator(values.whole(1, 10_000))] = 64
+    redirects: Annotated[int, BeforeValidator(values.whole(0, 20))] = 5
+
+
+class Decode(DecodeSettings):
+    """``classifier.decode``, its memory written as a size."""
+
+    memory: Annotated[int, BeforeValidator(values.size("64MiB", "64GiB"))] = 1 << 30
+
+
+class Classifier(ClassifierSettings):
+    """``classifier:``: the detectors, and where they run."""
+
+    decode: Annotated[Decode, BeforeValidator(_default_if_empty)] = Decode()
+    workers: Literal["local"] = "local"
+
+    @field_validator("workers", mode="before")
+    @classmethod
+    def _local(cls, value: object) -> object:
+        if isinstance(value, Mapping) or (isinstance(value, str) and value.startswith(("nats:", "tls:"))):
+            raise refusal(f"workers elsewhere are {LATER}", "local")
+        return value
+
+
+def _action(value: object) -> object:
+    """The action's name, or a refusal that says more than pydantic's own."""
+    if value in NOT_YET:
+        raise refusal(f"{{text}} is {LATER}", "one of " + ", ".join(ACTIONS))
+    if not isinstance(value, str) or value not in ACTIONS:
+        raise refusal("{text} is not an action", "one of " + ", ".join(ACTIONS), candidates=ACTIONS)
+    return value
+
+
+def _reaction(value: object) -> object:
+    """``drop`` for ``{do: drop}``."""
+    return value if isinstance(value, Mapping | Reaction) else {"do": value}
+
+
+class Reaction(Settings):
+    """What is done with a cause. ``then``, for a hold whose window closes, comes with ``hold``."""
+
+    do: Annotated[Action, BeforeValidator(_action)]
+    then: Literal["drop", "record"] | None = None
+
+    @field_validator("then", mode="before")
+    @classmethod
+    def _only_with_hold(cls, value: object, info: ValidationInfo) -> object:
+        if value is not None and "do" in info.data and info.data["do"] is not Action.HOLD:
+            raise refusal(f'"then" goes only with hold, which is {LATER}', "no then")
+        return value
+
+
+type To = Annotated[Reaction, BeforeValidator(_reaction)]
+
+_DEFER, _DROP, _PASS = Reaction(do=Action.DEFER), Reaction(do=Action.DROP), Reaction(do=Action.PASS)
+
+
+class On(Settings):
+    """``on:``: the action for each cause."""
+
+    timeout: To = _DEFER
+    no_worker: To = _DEFER
+    busy: To = _DEFER
+    fetch_failed: To = _DEFER
+    fetch_refused: To = _DROP
+    fetch_unauthorized: To = _DROP
+    undecodable: To = _DROP
+    unsupported: To = _DROP
+    too_large: To = _DROP
+    too_many: To = _DROP
+    detector_error: To = _DEFER
+    ledger_error: To = _PASS
+    hold_full: To = _DEFER
+
+    def action(self, cause: Cause) -> Action:
+        """What is done with ``cause``."""
+        reaction = getattr(self, cause.value)
+        assert isinstance(reaction, Reaction)
+        return reaction.do
+
+    def actions(self) -> dict[Cause, Action]:
+        """What is done with each cause."""
+        return {cause: self.action(cause) for cause in Cause}
+
+
+class Limits(Settings):
+    """``limits:``: bounds on what comes from outside. Bytes, seconds, counts."""
+
+    memory: Annotated[int, BeforeValidator(values.size("16MiB", "1024GiB"))] = 512 << 20
+    body: Annotated[int, BeforeValidator(values.size("16KiB", "64MiB"))] = 1 << 20
+    media: Annotated[int, BeforeValidator(values.whole(1, 1000))] = 32
+    depth: Annotated[int, BeforeValidator(values.whole(8, 200))] = 64
+    nodes: Annotated[int, BeforeValidator(values.whole(100, 1_000_000))] = 20_000
+    headers: Annotated[int, BeforeValidator(values.size("4KiB", "1MiB"))] = 64 << 10
+    header_time: Annotated[float, BeforeValidator(values.duration("100ms", "10m"))] = 10.0
+    body_time: Annotated[float, BeforeValidator(values.duration("100ms", "1h"))] = 60.0
+    idle_time: Annotated[float, BeforeValidator(values.duration("100ms", "1d"))] = 120.0
+    connections_per_peer: Annotated[int, BeforeValidator(values.whole(1, 100_000))] = 100
+    deliveries: Annotated[int, BeforeValidator(values.whole(1, 100_000))] = 256
+
+
+_SCHEMES = ("sqlite", "postgresql", "postgresql+psycopg")
+
+
+def _ledger_url(value: object) -> str:
+    expected = "sqlite:///file.db or postgresql://user:${PASSWORD}@host/name"
+    if not isinstance(value, str) or "://" not in value:
+        raise refusal("{text} is not a database URL", expected)
+    scheme = value.partition("://")[0]
+    if scheme not in _SCHEMES:
+        near = ("postgresql",) if scheme == "postgres" else ()
+        hint = 'did you mean "postgresql"?' if near else ""
+        raise refusal("{text} names no database that fediward knows", expected, hint=hint)
+    return value
+
+
+class LedgerSection(Settings):
+    """``ledger:``: where decisions are kept, and for how many seconds. The URL may hold a password: never shown."""
+
+    url: Annotated[str, BeforeValidator(_ledger_url), Field(repr=False)] = "sqlite:///fediward.db"
+    keep: Annotated[float, BeforeValidator(values.duration("1h", "3650d"))] = 90 * 86400.0
+    keep_dropped: Annotated[float, BeforeValidator(values.duration("1h", "3650d"))] = 7 * 86400.0
+
+
+class File(Settings):
+    """The whole file. ``concepts`` and ``rules`` are read by their own modules, which keep positions."""
+
+    server: Server = Field(description="a mapping with upstream and listen")
+    doors: Annotated[Doors, BeforeValidator(_default_if_empty)] = Doors()
+    scan: Literal["federation", "everything"] = "federation"
+    mode: Literal["enforce", "observe"] = "enforce"
+    budget: Annotated[float, BeforeValidator(values.duration("100ms", "60s"))] = 4.0
+    fetch: Annotated[Fetch, BeforeValidator(_default_if_empty)] = Fetch()
+    classifier: Annotated[Classifier, BeforeValidator(_default_if_empty)] = Classifier()
+    concepts: object = "child-safety"
+    rules: object = "child-safety"
+    on: Annotated[On, BeforeValidator(_default_if_empty)] = On()
+    limits: Annotated[Limits, BeforeValidator(_default_if_empty)] = Limits()
+    ledger: Annotated[LedgerSection, BeforeValidator(_default_if_empty)] = LedgerSection()
