@@ -37,7 +37,10 @@ def target_size(width: int, height: int) -> tuple[int, int]:
     """The size a frame of this size is handed on in: never larger than it is, aspect kept, no side below 1."""
     longest, shortest = max(width, height), min(width, height)
     scale = min(1.0, max(LONGEST / longest, SHORTEST / shortest), math.sqrt(MOST / (width * height)))
-    return max(1, int(width * scale + 0.5)), max(1, int(height * scale + 0.5))
+    wide, high = max(1, int(width * scale + 0.5)), max(1, int(height * scale + 0.5))
+    # Rounding the short side of a long strip up is what could pass the bound.
+    wide = min(wide, max(1, MOST // high))
+    return wide, min(high, MOST // wide)
 
 
 def views(image: Image.Image, orientation: int = 1) -> list[tuple[Ground, Pixels]]:
@@ -65,11 +68,6 @@ def views(image: Image.Image, orientation: int = 1) -> list[tuple[Ground, Pixels
         if all(_differ(pixels, other) for _, other in kept):
             kept.append((ground, pixels))
     return kept
-
-
-def is_flat(pixels: Pixels) -> bool:
-    """Whether the whole picture is of one colour, so that there is nothing to see."""
-    return bool((pixels == pixels[0, 0]).all())
 
 
 def _differ(one: Pixels, other: Pixels) -> bool:
