@@ -23,9 +23,9 @@ class Decoder:
         if len(names) > 1 or (names and names[0] not in ("gzip", "x-gzip", "deflate")):
             raise EncodingError(f"the body is encoded as {encoding[:60]!r}, which was not asked for")
         self._name = names[0] if names else ""
-        self._inflate = (
-            None if not names else zlib.decompressobj(zlib.MAX_WBITS | (0 if self._name == "deflate" else 16))
-        )
+        # Until the first two bytes of a deflate body say which of its two forms it has, they are kept here.
+        self._first = b""
+        self._inflate = zlib.decompressobj(zlib.MAX_WBITS | 16) if self._name in ("gzip", "x-gzip") else None
         self._begun = False
 
     def feed(self, data: bytes) -> Iterator[bytes]:
@@ -34,14 +34,26 @@ class Decoder:
         Raises:
             EncodingError: it is damaged, or goes on after its end.
         """
-        if self._inflate is None:
+        if not self._name:
             if data:
                 yield data
             return
+        self._begun = self._begun or bool(data)
+        if self._inflate is None:
+            self._first += data
+            if len(self._first) < 2:
+                return
+            self._inflate, data = zlib.decompressobj(_deflate_bits(self._first)), self._first
         full = False
         # zlib may have taken all that came in and still owe output: ask on while pieces come out full.
         while data or (full and not self._inflate.eof):
-            piece, data = self._step(data)
+            if self._inflate.eof:
+                raise EncodingError(f"the {self._name} body goes on after its end")
+            try:
+                piece = self._inflate.decompress(data, PIECE)
+            except zlib.error as error:
+                raise EncodingError(f"the {self._name} body is damaged") from error
+            data = self._inflate.unconsumed_tail or self._inflate.unused_data
             full = len(piece) == PIECE
             if piece:
                 yield piece
@@ -52,20 +64,11 @@ class Decoder:
         Raises:
             EncodingError: it is cut short.
         """
-        if self._inflate is not None and self._begun and not self._inflate.eof:
+        if self._begun and self._name and (self._inflate is None or not self._inflate.eof):
             raise EncodingError(f"the {self._name} body is cut short")
 
-    def _step(self, data: bytes) -> tuple[bytes, bytes]:
-        assert self._inflate is not None
-        if self._inflate.eof:
-            raise EncodingError(f"the {self._name} body goes on after its end")
-        try:
-            piece = self._inflate.decompress(data, PIECE)
-        except zlib.error as error:
-            if self._name == "deflate" and not self._begun:
-                self._inflate = zlib.decompressobj(-zlib.MAX_WBITS)
-                self._begun = True
-                return b"", data
-            raise EncodingError(f"the {self._name} body is damaged") from error
-        self._begun = True
-        return piece, self._inflate.unconsumed_tail or self._inflate.unused_data
+
+def _deflate_bits(first: bytes) -> int:
+    """zlib's window argument: a zlib header (RFC 1950 2.2) is told by its method and check bits, else it is raw."""
+    zlib_header = first[0] & 0x0F == 8 and int.from_bytes(first[:2]) % 31 == 0
+    return zlib.MAX_WBITS if zlib_header else -zlib.MAX_WBITS
