@@ -123,7 +123,7 @@ def _split_port(authority: str) -> tuple[str, int | None]:
     if authority.startswith("["):
         host, bracket, port = authority.partition("]")
         host += bracket
-        if port and not port.startswith(":"):
+        if not bracket or (port and not port.startswith(":")):
             raise UrlRefusedError("the host is not a name or an address")
         port = port[1:]
     else:

@@ -1,0 +1,114 @@
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import pytest
+
+from addons.fetching.slots import NoSlotError, Slots, Waiting
+
+
+@asynccontextmanager
+async def waiters(slots: Slots, *hosts: str) -> AsyncIterator[list[asyncio.Task[None]]]:
+    """One task queueing for each host, cancelled in the end."""
+
+    async def wait(host: str) -> None:
+        async with slots.slot(host, Waiting()):
+            await asyncio.sleep(60)
+
+    tasks = [asyncio.ensure_future(wait(host)) for host in hosts]
+    await asyncio.sleep(0)
+    try:
+        yield tasks
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def holds(slots: Slots, host: str) -> bool:
+    """Whether a slot can be had without waiting."""
+    try:
+        async with asyncio.timeout(0.01), slots.slot(host, Waiting()):
+            return True
+    except TimeoutError:
+        return False
+
+
+async def test_per_host_at_the_bound_and_one_past_it() -> None:
+    slots = Slots(per_host=2, total=10, queue=10)
+    async with AsyncExitStack() as held:
+        await held.enter_async_context(slots.slot("a", Waiting()))
+        assert await holds(slots, "a")
+        await held.enter_async_context(slots.slot("a", Waiting()))
+        assert not await holds(slots, "a")
+        assert await holds(slots, "b")
+    assert await holds(slots, "a")
+    assert not slots._hosts
+
+
+async def test_total_at_the_bound_and_one_past_it() -> None:
+    slots = Slots(per_host=10, total=2, queue=10)
+    async with slots.slot("a", Waiting()):
+        assert await holds(slots, "b")
+        async with slots.slot("b", Waiting()):
+            assert not await holds(slots, "c")
+    assert await holds(slots, "c")
+    assert not slots._hosts
+
+
+async def test_who_queues_for_a_slow_host_keeps_no_slot_of_the_others() -> None:
+    slots = Slots(per_host=1, total=2, queue=10)
+    async with waiters(slots, "slow", "slow", "slow"):
+        assert await holds(slots, "quick")
+
+
+async def test_the_queue_of_a_host_at_the_bound_and_one_past_it() -> None:
+    slots = Slots(per_host=1, total=10, queue=2)
+    async with waiters(slots, "a", "a", "a") as tasks:  # one holds, two wait
+        assert not any(task.done() for task in tasks)
+        with pytest.raises(NoSlotError, match="2 fetches from a wait already"):
+            async with slots.slot("a", Waiting()):
+                pass
+        assert await holds(slots, "b")
+
+
+async def test_the_queue_of_all_hosts_at_the_bound_and_one_past_it() -> None:
+    slots = Slots(per_host=1, total=1, queue=1)
+    async with waiters(slots, *"abcde") as tasks:  # one holds, four wait
+        assert not any(task.done() for task in tasks)
+        with pytest.raises(NoSlotError, match="4 fetches wait already"):
+            async with slots.slot("f", Waiting()):
+                pass
+
+
+async def test_without_a_queue_a_free_slot_can_still_be_had() -> None:
+    slots = Slots(per_host=1, total=1, queue=0)
+    async with slots.slot("a", Waiting()):
+        with pytest.raises(NoSlotError):
+            async with slots.slot("b", Waiting()):
+                pass
+    assert await holds(slots, "a")
+
+
+async def test_waiting_is_said_while_it_lasts() -> None:
+    slots = Slots(per_host=1, total=1, queue=5)
+    waiting = Waiting()
+
+    async def wait() -> None:
+        async with slots.slot("b", waiting):
+            assert not waiting.for_slot
+
+    async with asyncio.TaskGroup() as group, slots.slot("a", Waiting()):
+        group.create_task(wait())
+        await asyncio.sleep(0.001)
+        assert waiting.for_slot
+
+
+async def test_cancelled_waiters_leave_nothing_behind() -> None:
+    slots = Slots(per_host=1, total=1, queue=5)
+    async with slots.slot("a", Waiting()), waiters(slots, "a", "b", "b"):
+        pass
+    assert await holds(slots, "a")
+    assert await holds(slots, "b")
+    assert not slots._hosts
+    assert slots._queued == 0
