@@ -182,9 +182,12 @@ class DoorHandler(mode_servers.ProxyConnectionHandler):
 
 
 class _Opened:
-    """An addon that knows when the listeners are open."""
+    """An addon that knows when the listeners are open.
 
-    name = "fediward-opened"
+    mitmproxy warns where no addon is named ``nextlayer``; here each door chooses the layers of its connections.
+    """
+
+    name = "nextlayer"
 
     def __init__(self) -> None:
         self.event = asyncio.Event()
@@ -211,6 +214,10 @@ class DoorMaster(Master):
             tcp_timeout=max(1, round(idle_time)),
             show_ignored_hosts=False,
         )
+
+    def shutdown(self) -> None:
+        """Close the doors; safe from any thread."""
+        super().shutdown()  # type: ignore[no-untyped-call]  # mitmproxy's own
 
     async def listening(self) -> list[tuple[str, int]]:
         """Wait until every listener is open; the addresses they have. Raises OSError where one could not be had."""

@@ -107,7 +107,6 @@ class Judge:
         self._urls: TTLCache[str, _Seen] = TTLCache(url_entries, url_seconds, timer=clock)
         self._judgements: LRUCache[str, Judgement] = LRUCache(judgement_entries)
         self._fetching: _InFlight[_Found] = _InFlight()
-        self._judging: _InFlight[Judgement] = _InFlight()
 
     @property
     def version(self) -> str:
@@ -177,7 +176,6 @@ class Judge:
         key = self._key(sha256)
         if (known := self._judgements.get(key)) is not None:
             return known, True
-        timeout = deadline - self._clock()
-        judgement = await self._judging.run(key, lambda: self._engine.judge(data, timeout=timeout))
+        judgement = await self._engine.judge(data, timeout=deadline - self._clock())
         self._judgements[key] = judgement
         return judgement, False

@@ -1,0 +1,120 @@
+"""Puts the parts together: from a configuration to a running service with its doors, and down again in order."""
+
+import logging
+from dataclasses import dataclass
+from datetime import timedelta
+
+from addons.doors.answers import inbox_answer
+from addons.doors.http1 import Bounds
+from addons.doors.inbox import Inbox, InboxSettings
+from addons.doors.layers import Rules
+from addons.doors.proxy import DoorMaster
+from addons.fetching.budget import MemoryBudget
+from addons.fetching.client import Fetcher
+from addons.fetching.settings import FetchSettings
+from addons.fetching.user_agents import manner, user_agent
+from addons.judging.judge import Judge
+from addons.ledger.asked import asked
+from addons.ledger.ledger import Ledger
+from addons.policy.config import Config
+from addons.policy.decide import Policy
+from addons.policy.words import Action, Cause
+from classifier.engine import Engine
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """All that the doors of one process share."""
+
+    config: Config
+    policy: Policy
+    budget: MemoryBudget
+    ledger: Ledger
+    engine: Engine
+    judge: Judge
+
+    @classmethod
+    def start(cls, config: Config) -> "Service":
+        """Load models and lists, open the ledger. Blocks for seconds; needs a running event loop.
+
+        Raises CannotStartError, LedgerError: each says what to do.
+        """
+        policy = config.policy()
+        ledger = Ledger.open(
+            config.ledger.url,
+            keep=timedelta(seconds=config.ledger.keep),
+            keep_dropped=timedelta(seconds=config.ledger.keep_dropped),
+        )
+        try:
+            engine = Engine.start(config.classifier, config.concepts)
+        except BaseException:
+            ledger.close()
+            raise
+        ledger.note_policy(policy.version, asked(policy.rules))
+        budget = MemoryBudget(config.limits.memory)
+        judge = Judge(Fetcher(fetch_settings(config), budget), engine)
+        return cls(config, policy, budget, ledger, engine, judge)
+
+    def inbox(self) -> Inbox:
+        """The inbox door's addon."""
+        config, limits = self.config, self.config.limits
+        settings = InboxSettings(
+            software=config.server.software,
+            domains=frozenset(config.server.domains),
+            trusted_proxies=config.server.trusted_proxies,
+            judge_local=config.scan == "everything",
+            budget=config.budget,
+            body=limits.body,
+            depth=limits.depth,
+            nodes=limits.nodes,
+            media=limits.media,
+            deliveries=limits.deliveries,
+            connections_per_peer=limits.connections_per_peer,
+        )
+        bounds = Bounds(
+            head=limits.headers,
+            body=limits.body,
+            head_time=limits.header_time,
+            body_time=limits.body_time,
+            idle_time=limits.idle_time,
+        )
+        busy = Action.PASS if self.policy.observe else self.policy.on[Cause.BUSY]
+        rules = Rules(bounds, self.budget, lambda flow: inbox_answer(busy))
+        return Inbox(settings, rules, self.policy, self.judge, self.ledger)
+
+    def master(self, mode: str | None = None) -> DoorMaster:
+        """mitmproxy with the inbox door open: on ``server.listen``, or as ``mode`` (``door:URL@HOST:PORT``) says."""
+        server = self.config.server
+        return DoorMaster(
+            [mode or f"door:{server.upstream}@{server.listen}"],
+            [self.inbox()],
+            idle_time=self.config.limits.idle_time,
+        )
+
+    async def close(self) -> None:
+        """Write down what is left, and end the classifier's processes."""
+        await self.engine.close()
+        if not self.ledger.close():
+            logger.error("some decisions could not be written to the ledger: %s", self.ledger.trouble)
+
+
+def fetch_settings(config: Config) -> FetchSettings:
+    """How media are fetched for this server, in the manner of its own software."""
+    server, fetch = config.server, config.fetch
+    own = manner(server.software)
+    # Our own domains, where they are judged at all, are fetched from the server itself, not by way of its public name.
+    routes = {domain: str(server.upstream) for domain in server.domains} if config.scan == "everything" else {}
+    return FetchSettings(
+        user_agent=user_agent(server.software, server.domains[0] if server.domains else None, fetch.user_agent),
+        accept=own.accept,
+        accept_encoding=own.accept_encoding,
+        allow=fetch.allow,
+        ports=frozenset(fetch.ports),
+        max_bytes=fetch.max_bytes,
+        per_host=fetch.per_host,
+        total=fetch.total,
+        redirects=fetch.redirects,
+        routes=routes,
+    )
