@@ -76,7 +76,8 @@ class Slots:
         waiting.for_slot = True
         try:
             yield
-        finally:
+            # Not when it was cancelled: then this is what it was cancelled in.
             waiting.for_slot = False
+        finally:
             host.queued -= 1
             self._queued -= 1
