@@ -16,7 +16,7 @@ class Lane:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"detector-{detector.name}")
 
     async def judge(self, frames: Sequence[Frame]) -> Sequence[Symbols]:
-        """Symbols for each frame. Raises CannotJudgeError("detector_error"). If cancelled before its turn, it never runs."""
+        """Symbols for each frame. Raises CannotJudgeError("detector_error"). Cancelled in time, it is never run."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, ask, self.detector, frames)
 
     def close(self) -> None:
@@ -25,7 +25,7 @@ class Lane:
 
 
 def ask(detector: Detector, frames: Sequence[Frame]) -> Sequence[Symbols]:
-    """One detector's symbols for all frames. Blocks. Raises CannotJudgeError("detector_error") for whatever is wrong."""
+    """One detector's symbols for all frames. Blocks. Raises CannotJudgeError("detector_error"), whatever is wrong."""
     name = detector.name
     try:
         found = detector.judge(frames)

@@ -66,3 +66,9 @@ def png(width: int, height: int, rows: bytes, *extra: bytes, depth: int = 8, col
     header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
     body = png_chunk(b"IHDR", header) + b"".join(extra) + png_chunk(b"IDAT", zlib.compress(rows))
     return b"\x89PNG\r\n\x1a\n" + body + png_chunk(b"IEND", b"")
+
+
+def many_frames(count: int) -> bytes:
+    """A GIF of ``count`` frames of one pixel each, 18 bytes a frame."""
+    head = b"GIF89a\x01\x00\x01\x00\x80\x00\x00\xff\xff\xff\x00\x00\x00"
+    return head + b",\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00" * count + b";"

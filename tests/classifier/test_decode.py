@@ -13,7 +13,7 @@ from PIL import Image, ImageFile
 
 from classifier.decode import MAX_WALK, Bounds, Decoded, Undecoded, decode, pdq_of, prepare, sampled
 from classifier.flatten import Pixels
-from tests.drawing import animation, encode, png, quadrants, shape, textured
+from tests.drawing import animation, encode, many_frames, png, quadrants, shape, textured
 
 BOUNDS = Bounds(pixels=4_000_000, frames=8, seconds=20.0)
 
@@ -253,15 +253,8 @@ def test_pixels_at_the_bound_and_one_past(kind: str) -> None:
 
 
 def test_frames_at_the_bound_and_one_past() -> None:
-    def gif(count: int) -> bytes:
-        head, frame = (
-            b"GIF89a\x01\x00\x01\x00\x80\x00\x00\xff\xff\xff\x00\x00\x00",
-            (b",\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00"),
-        )
-        return head + frame * count + b";"
-
-    assert decoded(gif(MAX_WALK), replace(BOUNDS, frames=2)).count == MAX_WALK
-    answer = refused(gif(MAX_WALK + 1))
+    assert decoded(many_frames(MAX_WALK), replace(BOUNDS, frames=2)).count == MAX_WALK
+    answer = refused(many_frames(MAX_WALK + 1))
     assert (answer.cause, "10001 frames" in answer.message) == ("too_large", True)
 
 
