@@ -26,7 +26,7 @@ RFC9421_SETS = {
     "mastodon": ("@method", "@target-uri", "content-digest"),
     "fedify": ("@method", "@target-uri", "@authority", "host", "date", "content-digest"),
     # Not @query: Fedify 2.3.6 leaves out its question mark, which RFC 9421 §2.2.7 wants.
-    "all": ("@method", "@target-uri", "@path", "@authority", "content-length", "content-digest", "date"),
+    "all": ("@method", "@target-uri", "@path", "content-type", "content-length", "content-digest", "date"),
 }
 
 type Header = tuple[str, str]
