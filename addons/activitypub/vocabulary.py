@@ -1,0 +1,187 @@
+"""What the keys and types of ActivityPub objects mean to servers: which hold media, text, or IRIs they dereference."""
+
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+
+from addons.activitypub.references import Kind
+
+TEXT_KEYS = frozenset({
+    "content", "summary", "source", "name", "value", "description", "support",
+    "contentmap", "summarymap", "namemap", "_misskey_content", "_misskey_summary",
+})  # fmt: skip
+"""Keys whose strings are shown as HTML, markdown or bbcode, themselves or inside a language map."""
+
+TITLE_KEYS = frozenset({"name", "namemap", "value"})
+"""Text whose plain links get no preview: titles, alternative texts, profile fields."""
+
+FETCHED_KEYS = frozenset({
+    # LEM:page.rs, MAS:app/lib/activitypub/activity/*.rb; to and cc: Lemmy looks for the community there, Misskey
+    # resolves every one (MK:ApAudienceService.ts).
+    "actor", "object", "target", "origin", "inreplyto", "attributedto", "audience", "to", "cc", "bto", "bcc",
+    # quoted posts: Mastodon, Misskey, Akkoma
+    "quote", "quoteurl", "quoteuri", "_misskey_quote", "quoteauthorization", "instrument",
+    # collections and their pages
+    "items", "ordereditems", "first", "next", "last", "prev", "replies",
+    # signatures inside the document, keys kept apart from their actor
+    "creator", "verificationmethod", "publickey", "movedto", "moderators",
+})  # fmt: skip
+"""Keys whose bare IRIs some server will dereference."""
+
+FETCHED_OF_ACTORS = frozenset({"featured", "featuredtags", "outbox", "followers", "following", "playlists"})
+"""Collections that Mastodon (counts, pinned posts), Lemmy (outbox, pinned posts) and PeerTube read of an actor."""
+
+FETCHED_OF_VIDEOS = frozenset({"likes", "dislikes", "shares", "comments", "hasparts"})
+"""Collections that PeerTube crawls of a video."""
+
+VENDOR_MEDIA: dict[str, Kind] = {
+    "attachments": "page",
+    "backgroundurl": "banner",
+    "banner": "banner",
+    "header": "banner",
+    "avatar": "avatar",
+    "avatarurl": "avatar",
+    "cover": "image",
+    "photo": "image",
+    "logo": "image",
+    "poster": "thumbnail",
+    "thumbnail": "thumbnail",
+    "thumbnailurl": "thumbnail",
+}
+"""Media keys that are not ActivityStreams' own but that some server sends (BookWyrm, Sharkey, Funkwhale …)."""
+
+ADDRESS_KEYS = frozenset({"to", "cc", "bto", "bcc"})
+
+MEDIA_KEYS = frozenset({"attachment", "icon", "image", "preview", *VENDOR_MEDIA})
+"""Keys whose strings and objects are media."""
+
+SILENT_KEYS = frozenset({"id", "type", "sensitive", "mediatype", "rel", "inbox", "hreflang", "partof"})
+"""Keys that never hold a URL which a server would ask for on reading the document."""
+
+ACTORS = frozenset({"Person", "Group", "Organization", "Application", "Service"})
+LINKED_POSTS = frozenset({"Page", "Article", "Event", "Video", "Audio", "Image"})
+"""Objects that Mastodon turns into a status with a link to their ``url``, and previews it (MAS:activity/create.rb)."""
+FILES = frozenset({"Image", "Document", "Video", "Audio"})
+
+PROFILE_FIELDS = frozenset({"Link", "PropertyValue", "Note"})
+"""Attachments of actors: the fields of a profile (schema.org's PropertyValue, FEP-fb2a), no media."""
+
+_KNOWN = (
+    TEXT_KEYS | FETCHED_KEYS | FETCHED_OF_ACTORS | FETCHED_OF_VIDEOS | MEDIA_KEYS | SILENT_KEYS
+    | {"url", "href", "tag"}
+)  # fmt: skip
+_SEPARATOR = re.compile(r"[#:/]")
+
+
+def local_name(term: str) -> str:
+    """What remains of ``as:Image`` or ``https://www.w3.org/ns/activitystreams#Image``: its last part."""
+    return _SEPARATOR.split(term)[-1]
+
+
+# Keys come from outside: the cache is bounded, and so is what one entry can hold.
+_CACHED_CHARS = 64
+
+
+@lru_cache(maxsize=2048)
+def _short(key: str) -> str:
+    lower = key.lower()
+    if lower in _KNOWN:
+        return lower
+    if lower in ("@id", "@type"):
+        return lower[1:]
+    local = local_name(lower)
+    return local if local in _KNOWN else lower
+
+
+class Keys:
+    """Short lower-case names of the keys of one document.
+
+    A prefix or a whole IRI before a known name does not hide it, nor does letter case (Go's decoder ignores it), nor
+    a term that the document's own ``@context`` defines.
+    """
+
+    def __init__(self) -> None:
+        self._aliases: dict[str, str] = {}
+
+    def learn(self, context: object) -> None:
+        """Take up the terms that an inline ``@context`` defines as other names of known keys."""
+        for part in context if isinstance(context, list) else [context]:
+            for term, meaning in part.items() if isinstance(part, dict) else ():
+                target = meaning.get("@id") if isinstance(meaning, dict) else meaning
+                if isinstance(target, str) and _short(term[:_CACHED_CHARS]) not in _KNOWN and not term.startswith("@"):
+                    self._aliases[term] = target
+
+    def name(self, key: str) -> str:
+        """The short name of ``key``; an unknown key comes back in lower case."""
+        if key in self._aliases:
+            key = self._resolve(key)
+        return _short(key) if len(key) <= _CACHED_CHARS else _short.__wrapped__(key)
+
+    def _resolve(self, key: str) -> str:
+        # Aliases of aliases: a few steps are enough, since a cycle never ends.
+        for _ in range(4):
+            key = self._aliases.get(key, key)
+        return key
+
+    def types(self, values: Iterable[object]) -> tuple[str, ...]:
+        """Short type names (``Image`` for ``as:Image``)."""
+        found: dict[str, None] = {}
+        for value in values:
+            if isinstance(value, str):
+                value = self._aliases.get(value, value)
+                found[value if value.isalpha() else local_name(value)] = None
+        return tuple(found)
+
+
+# What a URL's last path segment ends with when it is a file, and a media type begins with.
+_ENDINGS_OF: dict[Kind, str] = {
+    "image": "jpg jpeg jpe jfif pjpeg png apng gif webp avif heic heif jxl jp2 bmp tif tiff svg svgz ico",
+    "video": "mp4 m4v webm mov mkv ogv avi mpg mpeg 3gp gifv m3u8 mpd flv wmv torrent",
+    "audio": "mp3 ogg oga opus m4a aac flac wav wma",
+}
+_ENDINGS = {ending: kind for kind, endings in _ENDINGS_OF.items() for ending in endings.split()}
+# Ends at the query, the fragment, path parameters, or a size such as `:large`.
+_ENDING = re.compile(r"(?:\.|%2e)([a-z0-9]{2,5})(?:[;:][^/?#]*)?(?=[?#]|$)", re.IGNORECASE)
+_VIDEO_TYPES = (
+    "video/",
+    "application/x-mpegurl",
+    "application/vnd.apple.mpegurl",
+    "application/dash+xml",
+    "application/x-bittorrent",
+    "application/ogg",
+)
+
+
+def kind_by_ending(url: str) -> Kind | None:
+    """Image, video or audio by the ending of the URL's path, None where it has no such ending."""
+    if url[:5].lower() == "data:":
+        return "image"
+    path = re.split(r"[?#]", url, maxsplit=1)[0]
+    if path.count("/") < 3:
+        return None  # a bare host: `https://example.mov`
+    match = _ENDING.search(path)
+    return _ENDINGS.get(match[1].lower()) if match else None
+
+
+def kind_by_media_type(media_type: str) -> Kind | None:
+    """Image, video or audio by a declared media type, None where it says something else."""
+    lower = media_type.strip().lower()
+    if lower.startswith("image/"):
+        return "image"
+    if lower.startswith(_VIDEO_TYPES):
+        return "video"
+    if lower.startswith("audio/"):
+        return "audio"
+    return None
+
+
+def kind_by_types(types: Iterable[str]) -> Kind | None:
+    """Image, video or audio by ActivityStreams type."""
+    for name in types:
+        if name == "Image":
+            return "image"
+        if name == "Video":
+            return "video"
+        if name == "Audio":
+            return "audio"
+    return None

@@ -1,0 +1,249 @@
+"""Walks an activity: every URL that a server would fetch or show as media, preview, or dereference, and where it stood.
+
+The rule in doubt: it is media. A wrong extra URL costs a fetch; a missed one lets an image through unjudged. What
+each key means is in :mod:`addons.activitypub.vocabulary`; the facts about servers are in the reference, section 4.
+"""
+
+from collections.abc import Iterator
+from typing import Literal
+
+from addons.activitypub import vocabulary as vocab
+from addons.activitypub.parsing import Cut, Repeated
+from addons.activitypub.parties import name_parties, reference, values
+from addons.activitypub.references import Kind, Link, MediaRef, Walk
+from addons.activitypub.roles import UNSAID, Role, Scope, is_media, role_of
+from addons.activitypub.text import find_urls
+from addons.activitypub.urls import clean, fetchable, is_iri
+
+type Bound = Literal["depth", "nodes", "media"]
+type _Item = tuple[object, str, Role, Scope, int]
+"""A value to look at: what, its JSON Pointer, its role, its scope, its depth."""
+
+_PUBLIC = frozenset({"https://www.w3.org/ns/activitystreams#Public", "http://www.w3.org/ns/activitystreams#Public"})
+_FOLLOWERS = ("/followers", "/subscribers")
+_NO_TYPES: tuple[str, ...] = ()
+_NAMED = frozenset({"Mention", "Hashtag"})
+_REFERENCE_KEYS = frozenset({"id", "type", "name"})
+
+
+class _FullError(Exception):
+    """A bound was passed: the walk ends here."""
+
+    def __init__(self, bound: Bound) -> None:
+        self.bound = bound
+
+
+def walk(document: object, *, max_depth: int, max_nodes: int, max_media: int) -> Walk:
+    """Walk one activity, object, actor or collection, or an array of them, as :func:`parsing.parse` gives it.
+
+    ``max_depth`` bounds the nesting of objects and arrays (the outermost is 1), ``max_nodes`` the number of JSON
+    values plus the URLs found in text, ``max_media`` the number of distinct media URLs (one URL may stand in many
+    places). At a bound all is seen; past it the walk ends and ``overflow`` says which it was. Never raises.
+    """
+    walker = _Walker(max_depth, max_nodes, max_media)
+    overflow: Bound | None = None
+    try:
+        walker.run(document)
+    except _FullError as full:
+        overflow = full.bound
+    parties = name_parties(document, walker.keys, max_depth)
+    return Walk(
+        media=tuple(walker.media),
+        links=tuple(walker.links),
+        fetches=tuple(walker.fetches),
+        types=parties.types,
+        activity_id=parties.activity_id,
+        actor=parties.actor,
+        object_id=parties.object_id,
+        overflow=overflow,
+    )
+
+
+class _Walker:
+    def __init__(self, max_depth: int, max_nodes: int, max_media: int) -> None:
+        self.max_depth, self.max_nodes, self.max_media = max_depth, max_nodes, max_media
+        self.nodes = 0
+        self.urls: set[str] = set()
+        # Dicts as ordered sets: the same URL twice at one path is one reference.
+        self.media: dict[MediaRef, None] = {}
+        self.links: dict[Link, None] = {}
+        self.fetches: dict[Link, None] = {}
+        self.keys = vocab.Keys()
+
+    def run(self, document: object) -> None:
+        """Depth first in the document's order, with a stack of our own so that depth costs no recursion."""
+        self._count(1)
+        stack: list[_Item] = [(document, "", "object", Scope(), 1)]
+        while stack:
+            value, path, role, scope, depth = stack.pop()
+            if isinstance(value, str):
+                self._string(value, path, role, scope)
+            elif isinstance(value, dict):
+                self._enter(depth, len(value))
+                stack.extend(reversed(list(self._object(value, path, role, scope, depth + 1))))
+            elif isinstance(value, list):
+                self._enter(depth, len(value))
+                inside: list[_Item] = [(each, f"{path}/{i}", role, scope, depth + 1) for i, each in enumerate(value)]
+                stack.extend(reversed(inside))
+            elif isinstance(value, Repeated):
+                # One of the values was counted with the object it stands in.
+                self._count(len(value.values) - 1)
+                stack.extend((each, path, role, scope, depth) for each in reversed(value.values))
+            elif isinstance(value, Cut):
+                raise _FullError(value.bound)
+
+    def _enter(self, depth: int, size: int) -> None:
+        if depth > self.max_depth:
+            raise _FullError("depth")
+        self._count(size)
+
+    def _count(self, nodes: int) -> None:
+        self.nodes += nodes
+        if self.nodes > self.max_nodes:
+            raise _FullError("nodes")
+
+    # --- objects ----------------------------------------------------------------------------------------------------
+    def _object(self, value: dict[str, object], path: str, role: Role, outer: Scope, depth: int) -> Iterator[_Item]:
+        if "@context" in value:
+            self.keys.learn(value["@context"])
+        names = {key: self.keys.name(key) for key in value if key != "@context"}
+        held = frozenset(names.values())
+        if role == "text" and held.isdisjoint(vocab.MEDIA_KEYS | {"url", "href", "tag"}):
+            # A language map, a source with its media type, or a JSON-LD value.
+            for key in names:
+                yield value[key], _join(path, key), role, outer, depth
+            return
+        own = self._scope(value, names, role, outer)
+        if role in ("fetch", "address") and held <= _REFERENCE_KEYS:
+            names = {key: name for key, name in names.items() if name == "id" and "Tombstone" not in own.types}
+        bare = "url" not in held and "href" not in held
+        for key, name in names.items():
+            each = value[key]
+            if each is None or isinstance(each, bool | int | float):
+                continue
+            if name == "id":
+                if (role in ("fetch", "address") and held <= _REFERENCE_KEYS) or (bare and is_media(role)):
+                    yield each, _join(path, key), role, own, depth
+            elif became := role_of(name, role, own):
+                yield each, _join(path, key), became[0], became[1], depth
+
+    def _scope(self, value: dict[str, object], names: dict[str, str], role: Role, outer: Scope) -> Scope:
+        base, sensitive, types, media_type, tracker = outer.base, outer.sensitive, _NO_TYPES, "", False
+        mentioned: frozenset[str] = frozenset()
+        for key, name in names.items():
+            each = value[key]
+            if name == "id":
+                found = reference(each, self.keys)
+                base = found if found and is_iri(found) else base
+            elif name == "type":
+                types += self.keys.types(values(each))
+            elif name == "sensitive":
+                # Of several values the one that hides least counts.
+                said = [one for one in values(each) if isinstance(one, bool | int | float | str)]
+                sensitive = all(map(_is_true, said)) if said else sensitive
+            elif name == "mediatype":
+                media_type = next((one for one in values(each) if isinstance(one, str)), "")
+            elif name == "rel":
+                tracker = "tracker" in values(each)
+            elif name == "tag":
+                mentioned |= frozenset(self._mentioned(each))
+        describes = is_media(role)
+        actor = bool(types) and vocab.ACTORS.issuperset(types)
+        return Scope(
+            base=base,
+            sensitive=sensitive,
+            kind=outer.kind if describes else UNSAID,
+            types=types,
+            media_type=media_type if describes else "",
+            tracker=tracker,
+            linked=outer.linked if describes else not vocab.LINKED_POSTS.isdisjoint(types),
+            previews=outer.previews and not actor,
+            mentioned=mentioned or outer.mentioned,
+        )
+
+    def _mentioned(self, tags: object) -> Iterator[str]:
+        """Addresses of the people and hashtags among an object's tags, whose pages nobody previews."""
+        for tag in values(tags):
+            if isinstance(tag, dict) and not _NAMED.isdisjoint(self.keys.types(values(tag.get("type")))):
+                yield from (href for href in values(tag.get("href")) if isinstance(href, str))
+
+    # --- strings ----------------------------------------------------------------------------------------------------
+    def _string(self, value: str, path: str, role: Role, scope: Scope) -> None:
+        if role == "text":
+            self._text(value, path, scope)
+        elif role in ("fetch", "address"):
+            if (
+                is_iri(value)
+                and value not in _PUBLIC
+                and not (role == "address" and any(part in value for part in _FOLLOWERS))
+            ):
+                self.fetches[Link(clean(value), clean(path))] = None
+        elif role in ("object", "tag"):
+            kind = vocab.kind_by_ending(value) if is_iri(value) or value[:5].lower() == "data:" else None
+            if kind:
+                self._found_media(value, kind, path, scope)
+        elif (url := fetchable(value, scope.base)) is not None:
+            self._url(url, path, role, scope)
+
+    def _url(self, url: str, path: str, role: Role, scope: Scope) -> None:
+        """A URL that is an attachment or the like, or the url of a post or video."""
+        said = vocab.kind_by_media_type(scope.media_type) or vocab.kind_by_ending(url)
+        if role in ("media", "url"):
+            said = said or vocab.kind_by_types(scope.types)
+            if scope.kind != UNSAID:
+                self._found_media(url, scope.kind, path, scope)
+                if role == "media":
+                    # Mastodon fetches an icon or image that is a bare IRI as JSON.
+                    self.fetches[Link(url, clean(path))] = None
+            elif said:
+                self._found_media(url, said, path, scope)
+            elif scope.previews or not vocab.PROFILE_FIELDS.issuperset(scope.types):
+                self._found_media(url, "page", path, scope)
+                self.links[Link(url, clean(path))] = None
+        elif said:
+            self._found_media(url, said, path, scope)
+        elif role == "page":
+            if scope.linked:
+                self.links[Link(url, clean(path))] = None
+        elif not scope.tracker:
+            # A video's files say that they are files; servers pick them by that, so a page or JSON is none.
+            described = scope.media_type.partition(";")[0].strip().lower()
+            if described in ("", "application/octet-stream"):
+                self._found_media(url, scope.kind, path, scope)
+            if described in ("", "text/html"):
+                self.links[Link(url, clean(path))] = None
+
+    def _text(self, text: str, path: str, scope: Scope) -> None:
+        links: list[str] = []
+        shown: set[str] = set()
+        for found in find_urls(text):
+            url = fetchable(found.url, scope.base)
+            if url is None:
+                continue
+            self._count(1)
+            if found.shown or vocab.kind_by_ending(url) in ("image", "video"):
+                self._found_media(url, "inline", path, scope)
+                shown.add(url)
+            elif scope.previews and not found.mention and found.url not in scope.mentioned and is_iri(url):
+                links.append(url)
+        for url in links:
+            if url not in shown:
+                self.links[Link(url, clean(path))] = None
+
+    def _found_media(self, url: str, kind: Kind, path: str, scope: Scope) -> None:
+        if url not in self.urls:
+            if len(self.urls) >= self.max_media:
+                raise _FullError("media")
+            self.urls.add(url)
+        self.media[MediaRef(clean(url), kind, clean(path), scope.sensitive)] = None
+
+
+def _is_true(value: bool | float | str) -> bool:
+    return value in (True, 1) if not isinstance(value, str) else value.strip().lower() in ("true", "1")
+
+
+def _join(path: str, key: str) -> str:
+    """RFC 6901 section 3."""
+    if "~" in key or "/" in key:
+        key = key.replace("~", "~0").replace("/", "~1")
+    return f"{path}/{key}"
