@@ -10,14 +10,14 @@ from addons.policy.document import Document, Entry, Node, Scalar
 from addons.policy.problems import ConfigError, Problem
 
 MAX_BYTES = 1 << 20
-MAX_NODES = 50_000
+MAX_NODES = 20_000
 MAX_DEPTH = 32
 
 # YAML 1.2's core schema. YAML 1.1, PyYAML's own, reads the key `on` as true and the host `no` as false.
 _NULL = re.compile(r"(?:null|Null|NULL|~|)\Z")
 _BOOL = re.compile(r"(?:true|True|TRUE|false|False|FALSE)\Z")
 _INT = re.compile(r"[-+]?[0-9]{1,18}\Z")
-_FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]{1,3})?\Z")
+_FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+\.[0-9]*)(?:[eE][-+]?[0-9]{1,2})?\Z|[-+]?[0-9]+[eE][-+]?[0-9]{1,2}\Z")
 _VARIABLE = re.compile(r"\$?\$\{([^}]*)(\}?)")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 # An anchor or a tag before a value.
@@ -48,6 +48,10 @@ def _position(before: str) -> tuple[int, int]:
     return len(lines), len(lines[-1]) + 1
 
 
+_TOO_DEEP = f"nested more than {MAX_DEPTH} deep"
+_TOO_MANY = f"more than {MAX_NODES:,} keys and values, each alias counted anew"
+
+
 class _BoundError(Exception):
     def __init__(self, mark: yaml.Mark, message: str) -> None:
         super().__init__(message)
@@ -55,14 +59,18 @@ class _BoundError(Exception):
 
 
 class _Loader(yaml.SafeLoader):
-    """Composes nodes to a bounded depth: composing is recursive, and a file of brackets would exhaust the stack."""
+    """Composes a bounded number of nodes to a bounded depth: composing is slow, and recursive."""
 
     depth = 0
+    composed = 0
 
     def compose_node(self, parent: yaml.Node | None, index: object) -> yaml.Node | None:
         self.depth += 1
+        self.composed += 1
         if self.depth > MAX_DEPTH and parent is not None:
-            raise _BoundError(parent.start_mark, f"nested more than {MAX_DEPTH} deep")
+            raise _BoundError(parent.start_mark, _TOO_DEEP)
+        if self.composed > MAX_NODES and parent is not None:
+            raise _BoundError(parent.start_mark, _TOO_MANY)
         node: yaml.Node | None = super().compose_node(parent, index)  # type: ignore[arg-type]  # stub says int only
         self.depth -= 1
         return node
@@ -116,9 +124,9 @@ class _Reader:
     def node(self, node: yaml.Node, depth: int) -> Node:
         self.nodes += 1
         if self.nodes > MAX_NODES:
-            raise _BoundError(node.start_mark, f"more than {MAX_NODES:,} values, each alias counted anew")
+            raise _BoundError(node.start_mark, _TOO_MANY)
         if depth > MAX_DEPTH:  # an alias of what it stands in
-            raise _BoundError(node.start_mark, f"nested more than {MAX_DEPTH} deep")
+            raise _BoundError(node.start_mark, _TOO_DEEP)
         line, column = _at(node.start_mark)
         properties = _PROPERTIES.match(self.text, node.start_mark.index)
         if properties and "!" in properties[0]:
@@ -137,6 +145,7 @@ class _Reader:
             if not isinstance(key_node, yaml.ScalarNode):
                 self.problems.append(self.problem(line, column, "a key cannot be a list or mapping", "a word"))
                 continue
+            self.nodes += 1
             key = str(key_node.value)
             value = self.node(value_node, depth + 1)
             if key in entries:

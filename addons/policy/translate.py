@@ -50,7 +50,7 @@ def translate(document: Document, error: ValidationError, model: type[BaseModel]
 def _problem(document: Document, detail: ErrorDetails, place: Place, model: type[BaseModel]) -> Problem | None:
     kind, context = detail["type"], detail.get("ctx", {})
     keys = _keys(model, detail["loc"][:-1])
-    name = ".".join(str(step) for step in place if isinstance(step, str))
+    name = ".".join(str(step) for step in place if isinstance(step, str)) or "the configuration"
     if kind == "missing":
         line, column, parent = document.nearest(place[:-1], key=True)
         if parent.broken:
@@ -87,7 +87,9 @@ def _told(kind: str, context: Mapping[str, object], node: Node, name: str) -> tu
         return f"{node.quoted} cannot be {name}", _KINDS[kind], (), ""
     if kind in _BOUNDS:
         key, words = _BOUNDS[kind]
-        return f"{node.quoted} is out of bounds for {name}", f"{words} {context[key]}", (), ""
+        bound = context[key]
+        assert isinstance(bound, int | float)
+        return f"{node.quoted} is out of bounds for {name}", f"{words} {bound:g}", (), ""
     if kind == "string_pattern_mismatch":
         pattern = str(context["pattern"])
         return f"{node.quoted} cannot be {name}", _PATTERNS.get(pattern, f"text like {pattern}"), (), ""

@@ -1,0 +1,459 @@
+from collections.abc import Mapping, Sequence
+from functools import cache
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from addons.activitypub.references import Kind, MediaRef
+from addons.policy.decide import Policy, decide, decide_on_context
+from addons.policy.reading import read
+from addons.policy.rules import Rule, parse_rules
+from addons.policy.sections import On
+from addons.policy.words import Action, Cause, Context, Decision, Hit, Medium
+from classifier import JudgedFrame, Judgement
+
+ON = dict.fromkeys(Cause, Action.DEFER) | {
+    Cause.UNDECODABLE: Action.DROP,
+    Cause.TOO_MANY: Action.DROP,
+    Cause.UNSUPPORTED: Action.RECORD,
+    Cause.LEDGER_ERROR: Action.PASS,
+}
+
+
+@cache
+def _rule(rule: str) -> Rule:
+    document, problems = read(f"rules: [{{{rule}}}]\n".encode(), "c.yaml", {})
+    node = document.find(("rules",))
+    assert node is not None
+    parsed = parse_rules(document, node)
+    assert problems + parsed.problems == []
+    return parsed.rules[0]
+
+
+def _rules(*rules: str) -> list[Rule]:
+    return [_rule(rule) for rule in rules]
+
+
+def _policy(*rules: str, observe: bool = False) -> Policy:
+    return Policy(_rules(*rules), ON, observe=observe)
+
+
+def _ref(kind: Kind = "image", sensitive: bool = False) -> MediaRef:
+    return MediaRef("https://a.example/x", kind, "/url", sensitive)
+
+
+def _judged(*frames: Mapping[str, float], kind: Kind = "image", sensitive: bool = False) -> Medium:
+    judged = tuple(JudgedFrame(index, dict(symbols)) for index, symbols in enumerate(frames))
+    return Medium(_ref(kind, sensitive), Judgement("0" * 64, "image/png", 1, 1, judged, "v"))
+
+
+def _failed(cause: Cause, kind: Kind = "image", sensitive: bool = False) -> Medium:
+    return Medium(_ref(kind, sensitive), cause=cause)
+
+
+CONTEXT = Context("inbox", host="spam.example", types=("Create", "Note"))
+ELSEWHERE = Context("inbox", host="other.example", types=("Create", "Note"))
+
+DROP_BOTH = "name: both, when: {clip.a: '>0.5', clip.b: '>0.5'}, do: drop"
+DROP_A = "name: drop-a, when: {clip.a: '>0.5'}, do: drop"
+REJECT_B = "name: reject-b, when: {clip.b: '>0.5'}, do: reject"
+RECORD_A = "name: record-a, when: {clip.a: '>0.5'}, do: record"
+PASS_EMOJI = "name: pass-emoji, when: {kind: emoji}, do: pass"
+RECORD_KIND = "name: record-kind, when: {kind: image}, do: record"
+REJECT_HOST = "name: host, when: {host: spam.example}, do: reject"
+DROP_HOST = "name: drop-host, when: {host: spam.example}, do: drop"
+RECORD_HOST = "name: note-host, when: {host: spam.example}, do: record"
+PASS_HOST = "name: friend, when: {host: spam.example}, do: pass"
+DROP_WITHOUT_A = "name: without, when: {clip.a: '=0'}, do: drop"
+DROP_UNMARKED = "name: unmarked, when: {clip.a: '>0.5', sensitive: false}, do: drop"
+
+
+def _told(decision: Decision) -> list[tuple[str, int | None, int | None]]:
+    return [(hit.rule or f"!{hit.cause}", hit.medium, hit.frame) for hit in decision.hits]
+
+
+@pytest.mark.parametrize(
+    ("rules", "media", "causes", "action", "deciding", "hits"),
+    [
+        pytest.param([DROP_A], [], [], "pass", None, [], id="no media"),
+        pytest.param([DROP_A], [_judged({"clip.a": 0.4})], [], "pass", None, [], id="no rule applies"),
+        pytest.param([], [_judged({"clip.a": 1.0})], [], "pass", None, [], id="no rules"),
+        pytest.param([DROP_A], [_judged({"clip.a": 0.6})], [], "drop", "drop-a", [("drop-a", 0, 0)], id="one rule"),
+        pytest.param(
+            [DROP_BOTH],
+            [_judged({"clip.a": 1.0}), _judged({"clip.b": 1.0})],
+            [],
+            "pass",
+            None,
+            [],
+            id="two media never add",
+        ),
+        pytest.param(
+            [DROP_BOTH], [_judged({"clip.a": 1.0}, {"clip.b": 1.0})], [], "pass", None, [], id="nor two frames"
+        ),
+        pytest.param(
+            [DROP_BOTH],
+            [_judged({"clip.a": 1.0}, {"clip.a": 1.0, "clip.b": 1.0})],
+            [],
+            "drop",
+            "both",
+            [("both", 0, 1)],
+            id="one frame is enough",
+        ),
+        pytest.param(
+            [RECORD_A, DROP_A],
+            [_judged({"clip.a": 1.0})],
+            [],
+            "drop",
+            "drop-a",
+            [("record-a", 0, 0), ("drop-a", 0, 0)],
+            id="record goes on",
+        ),
+        pytest.param(
+            [DROP_A, RECORD_A], [_judged({"clip.a": 1.0})], [], "drop", "drop-a", [("drop-a", 0, 0)], id="drop ends"
+        ),
+        pytest.param(
+            [REJECT_B, DROP_A],
+            [_judged({"clip.a": 1.0, "clip.b": 1.0})],
+            [],
+            "reject",
+            "reject-b",
+            [("reject-b", 0, 0)],
+            id="the first rule ends the turn though a later one is stricter",
+        ),
+        pytest.param(
+            [REJECT_B, DROP_A],
+            [_judged({"clip.b": 1.0}), _judged({"clip.a": 1.0})],
+            [],
+            "drop",
+            "drop-a",
+            [("reject-b", 0, 0), ("drop-a", 1, 0)],
+            id="each medium has its turn, the strictest wins",
+        ),
+        pytest.param(
+            [REJECT_B, DROP_A],
+            [_judged({"clip.b": 1.0}, {"clip.a": 1.0})],
+            [],
+            "drop",
+            "drop-a",
+            [("reject-b", 0, 0), ("drop-a", 0, 1)],
+            id="each frame has its turn",
+        ),
+        pytest.param(
+            [PASS_EMOJI, DROP_A],
+            [_judged({"clip.a": 1.0}, kind="emoji")],
+            [],
+            "pass",
+            "pass-emoji",
+            [("pass-emoji", 0, None)],
+            id="pass ends the turn",
+        ),
+        pytest.param(
+            [PASS_EMOJI, DROP_A],
+            [_judged({"clip.a": 1.0}, kind="emoji"), _judged({"clip.a": 1.0})],
+            [],
+            "drop",
+            "drop-a",
+            [("pass-emoji", 0, None), ("drop-a", 1, 0)],
+            id="pass of one does not spare another",
+        ),
+        pytest.param(
+            [RECORD_KIND, DROP_A],
+            [_judged({}, {}, {"clip.a": 1.0})],
+            [],
+            "drop",
+            "drop-a",
+            [("record-kind", 0, None), ("drop-a", 0, 2)],
+            id="what asks no symbol is noted once for all frames",
+        ),
+        pytest.param(
+            [DROP_A], [_failed(Cause.TIMEOUT)], [], "defer", "!timeout", [("!timeout", 0, None)], id="a cause"
+        ),
+        pytest.param(
+            [DROP_A],
+            [_failed(Cause.TIMEOUT), _judged({"clip.a": 1.0})],
+            [],
+            "drop",
+            "drop-a",
+            [("!timeout", 0, None), ("drop-a", 1, 0)],
+            id="a cause beside a rule",
+        ),
+        pytest.param(
+            [RECORD_A],
+            [_judged({"clip.a": 1.0}), _failed(Cause.UNDECODABLE)],
+            [],
+            "drop",
+            "!undecodable",
+            [("record-a", 0, 0), ("!undecodable", 1, None)],
+            id="a stricter cause beside a rule",
+        ),
+        pytest.param(
+            [RECORD_KIND],
+            [_failed(Cause.TIMEOUT)],
+            [],
+            "defer",
+            "!timeout",
+            [("!timeout", 0, None), ("record-kind", 0, None)],
+            id="rules without symbols apply to what was not judged",
+        ),
+        pytest.param(
+            ["name: no-video, when: {kind: video}, do: reject"],
+            [_failed(Cause.UNSUPPORTED, kind="video")],
+            [],
+            "reject",
+            "no-video",
+            [("!unsupported", 0, None), ("no-video", 0, None)],
+            id="and may be stricter than the cause",
+        ),
+        pytest.param(
+            [PASS_EMOJI],
+            [_failed(Cause.TIMEOUT, kind="emoji")],
+            [],
+            "defer",
+            "!timeout",
+            [("!timeout", 0, None), ("pass-emoji", 0, None)],
+            id="but never make it laxer",
+        ),
+        pytest.param(
+            [DROP_WITHOUT_A],
+            [_failed(Cause.TIMEOUT)],
+            [],
+            "defer",
+            "!timeout",
+            [("!timeout", 0, None)],
+            id="an absent symbol of what was not judged is not 0",
+        ),
+        pytest.param(
+            [DROP_WITHOUT_A],
+            [_judged({})],
+            [],
+            "drop",
+            "without",
+            [("without", 0, 0)],
+            id="an absent symbol of what was is 0",
+        ),
+        pytest.param(
+            [], [_failed(Cause.UNSUPPORTED)], [], "record", "!unsupported", [("!unsupported", 0, None)], id="on record"
+        ),
+        pytest.param(
+            [DROP_UNMARKED],
+            [_judged({"clip.a": 1.0}, sensitive=True), _judged({}, sensitive=False)],
+            [],
+            "pass",
+            None,
+            [],
+            id="sensitive is each reference's own",
+        ),
+        pytest.param(
+            [],
+            [],
+            [Cause.TOO_MANY],
+            "drop",
+            "!too_many",
+            [("!too_many", None, None)],
+            id="a cause of the whole delivery",
+        ),
+        pytest.param(
+            [],
+            [_failed(Cause.BUSY)],
+            [Cause.LEDGER_ERROR],
+            "defer",
+            "!busy",
+            [("!ledger_error", None, None), ("!busy", 0, None)],
+            id="a pass on a cause spares nothing",
+        ),
+        pytest.param(
+            [DROP_A],
+            [Medium(_ref())],
+            [],
+            "defer",
+            "!detector_error",
+            [("!detector_error", 0, None)],
+            id="neither judgement nor cause",
+        ),
+        pytest.param(
+            [DROP_A],
+            [_judged()],
+            [],
+            "defer",
+            "!detector_error",
+            [("!detector_error", 0, None)],
+            id="a judgement of nothing",
+        ),
+        pytest.param(
+            [DROP_A],
+            [_judged({"clip.a": float("nan")})],
+            [],
+            "drop",
+            "drop-a",
+            [("drop-a", 0, 0)],
+            id="a score that is no number is never laxer",
+        ),
+    ],
+)
+def test_decisions(
+    rules: list[str],
+    media: list[Medium],
+    causes: list[Cause],
+    action: str,
+    deciding: str | None,
+    hits: list[tuple[str, int | None, int | None]],
+) -> None:
+    for observe in (False, True):  # in observe decisions are computed alike; the door acts differently
+        policy = _policy(*rules, observe=observe)
+        decision = decide(policy, ELSEWHERE, media, causes)
+        assert policy.observe is observe
+        assert decision.action == action
+        assert (decision.rule or (f"!{decision.cause}" if decision.cause else None)) == deciding
+        assert _told(decision) == hits
+
+
+BAD = _judged({"clip.a": 1.0})
+
+
+@pytest.mark.parametrize(
+    ("rules", "at_once", "with_bad_image"),
+    [
+        pytest.param([REJECT_HOST, DROP_A], "reject", "reject", id="stricter than record: at once"),
+        pytest.param([DROP_A, REJECT_HOST], "reject", "reject", id="even behind a rule on media"),
+        pytest.param([RECORD_HOST, DROP_A], None, "drop", id="record: not at once"),
+        pytest.param([RECORD_HOST], None, "record", id="record with nothing else"),
+        pytest.param([PASS_HOST, DROP_A], "pass", "pass", id="pass before any rule on media: at once"),
+        pytest.param([DROP_A, PASS_HOST], None, "drop", id="pass behind one: it ends each medium's turn only"),
+        pytest.param([RECORD_A, PASS_HOST, DROP_A], None, "record", id="and then the later rules are not asked"),
+        pytest.param([PASS_HOST, REJECT_HOST], "pass", "pass", id="the first that ends a turn, pass"),
+        pytest.param([REJECT_HOST, DROP_HOST], "reject", "reject", id="the first that ends a turn, reject"),
+        pytest.param([DROP_A, PASS_HOST, REJECT_HOST], None, "drop", id="behind a pass nothing is asked"),
+        pytest.param([RECORD_HOST, REJECT_HOST], "reject", "reject", id="record, then at once"),
+        pytest.param([DROP_A], None, "drop", id="no rule on context"),
+    ],
+)
+def test_context_only_rules(rules: list[str], at_once: str | None, with_bad_image: str) -> None:
+    policy = _policy(*rules)
+    decision = decide_on_context(policy, CONTEXT)
+    assert (decision.action if decision else None) == at_once
+    assert decide(policy, CONTEXT, [BAD]).action == with_bad_image
+    if decision is not None:
+        assert decide(policy, CONTEXT, [BAD], [Cause.TOO_MANY]) == decision
+    assert decide_on_context(policy, ELSEWHERE) is None
+
+
+def test_context_hits_are_noted_once_and_first() -> None:
+    policy = _policy(RECORD_A, RECORD_HOST)
+    decision = decide(policy, CONTEXT, [BAD, BAD])
+    assert _told(decision) == [("note-host", None, None), ("record-a", 0, 0), ("record-a", 1, 0)]
+    assert _told(decide(policy, CONTEXT, [])) == [("note-host", None, None)]
+
+
+def test_a_pass_that_only_ends_turns_is_noted_and_does_not_spare_a_cause() -> None:
+    policy = _policy(DROP_A, PASS_HOST, DROP_WITHOUT_A)
+    assert decide(policy, CONTEXT, [_judged({})]) == Decision(
+        Action.PASS, Hit(Action.PASS, rule="friend"), (Hit(Action.PASS, rule="friend"),)
+    )
+    assert decide(policy, CONTEXT, [_failed(Cause.BUSY)]).action is Action.DEFER
+
+
+def test_a_decision_at_once_tells_what_was_noted_before() -> None:
+    decision = decide_on_context(_policy(RECORD_HOST, REJECT_HOST), CONTEXT)
+    assert decision is not None
+    assert decision.rule == "host"
+    assert _told(decision) == [("note-host", None, None), ("host", None, None)]
+
+
+@pytest.mark.parametrize("cause", list(Cause))
+def test_every_cause_has_its_action(cause: Cause) -> None:
+    for action in Action:
+        decision = decide(Policy([], ON | {cause: action}), CONTEXT, [_failed(cause)])
+        assert (decision.action, decision.cause) == (action, cause)
+
+
+def test_a_policy_needs_an_action_for_every_cause() -> None:
+    with pytest.raises(KeyError):
+        Policy([], {})
+
+
+def test_the_version_changes_with_all_that_a_decision_hangs_on() -> None:
+    rules = _rules(DROP_A, RECORD_A)
+    versions = [
+        Policy(rules, ON).version,
+        Policy(rules[::-1], ON).version,
+        Policy(_rules(DROP_A.replace("0.5", "0.6"), RECORD_A), ON).version,
+        Policy(rules, ON | {Cause.BUSY: Action.DROP}).version,
+        Policy(rules, ON, observe=True).version,
+        Policy(rules, ON, salt="x").version,
+    ]
+    assert len(set(versions)) == len(versions)
+    assert all(len(version) == 12 for version in versions)
+    assert Policy(_rules(DROP_A, RECORD_A), dict(reversed(ON.items()))).version == versions[0]
+
+
+def test_the_default_reactions_let_nothing_unjudged_by() -> None:
+    actions = On().actions()
+    assert set(actions) == set(Cause)
+    lax = {cause for cause, action in actions.items() if action in (Action.PASS, Action.RECORD, Action.STRIP)}
+    assert lax == {Cause.LEDGER_ERROR}
+
+
+ALL_RULES = [
+    DROP_BOTH,
+    DROP_A,
+    REJECT_B,
+    RECORD_A,
+    PASS_EMOJI,
+    RECORD_KIND,
+    RECORD_HOST,
+    PASS_HOST,
+    REJECT_HOST,
+    DROP_WITHOUT_A,
+    DROP_UNMARKED,
+]
+_symbols = st.dictionaries(st.sampled_from(["clip.a", "clip.b"]), st.sampled_from([0.0, 0.5, 0.6, 1.0]))
+_kinds: st.SearchStrategy[Kind] = st.sampled_from(["image", "emoji", "video"])
+_media = st.one_of(
+    st.builds(
+        lambda frames, kind, sensitive: _judged(*frames, kind=kind, sensitive=sensitive),
+        st.lists(_symbols, min_size=1, max_size=3),
+        _kinds,
+        st.booleans(),
+    ),
+    st.builds(_failed, st.sampled_from(list(Cause)), _kinds, st.booleans()),
+)
+_policies = st.builds(
+    lambda rules, actions: Policy(_rules(*rules), dict(zip(Cause, actions, strict=True))),
+    st.lists(st.sampled_from(ALL_RULES), unique=True, max_size=5),
+    st.lists(st.sampled_from(list(Action)), min_size=len(Cause), max_size=len(Cause)),
+)
+_contexts = st.sampled_from([CONTEXT, ELSEWHERE])
+
+
+@given(_policies, _contexts, st.lists(_media, max_size=4), st.data())
+def test_the_order_of_media_does_not_matter(
+    policy: Policy, context: Context, media: Sequence[Medium], data: st.DataObject
+) -> None:
+    shuffled = data.draw(st.permutations(media))
+    assert decide(policy, context, media).action is decide(policy, context, shuffled).action
+
+
+@given(_policies, _contexts, st.lists(_media, max_size=3), _media)
+def test_a_medium_more_never_makes_it_laxer(
+    policy: Policy, context: Context, media: Sequence[Medium], another: Medium
+) -> None:
+    assert decide(policy, context, [*media, another]).action.rank <= decide(policy, context, media).action.rank
+
+
+@given(_policies, _contexts, st.lists(_media, max_size=3))
+def test_the_deciding_hit_gives_the_action_and_none_is_stricter(
+    policy: Policy, context: Context, media: Sequence[Medium]
+) -> None:
+    decision = decide(policy, context, media)
+    assert decision.action is (decision.deciding.action if decision.deciding else Action.PASS)
+    assert all(hit.action.rank >= decision.action.rank for hit in decision.hits)
+    assert decision.deciding is None or decision.deciding in decision.hits
+
+
+@given(_policies, _contexts, st.lists(_media, max_size=3))
+def test_what_is_decided_on_context_stands(policy: Policy, context: Context, media: Sequence[Medium]) -> None:
+    at_once = decide_on_context(policy, context)
+    if at_once is not None:
+        assert decide(policy, context, media) == at_once

@@ -1,0 +1,152 @@
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+from addons.policy import example
+from addons.policy.config import Config, parse
+from addons.policy.document import Document
+from addons.policy.example import example_path, example_text
+from addons.policy.reading import read
+from addons.policy.rules import RULE_KEYS
+from addons.policy.sections import Decode, Doors, FetchDoor, File, PictrsDoor, ValidateDoor
+from addons.policy.words import Cause
+from classifier.settings import ClipSettings, Concept, HashListSettings, NuditySettings
+
+# Sections that stand in the example as "#" settings only, since they are none by default.
+COMMENTED = (FetchDoor, PictrsDoor, ValidateDoor, HashListSettings, Concept)
+
+
+def _document(text: str) -> Document:
+    document, problems = read(text.encode(), "config.example.yaml", {})
+    assert problems == []
+    return document
+
+
+def _load(text: str, folder: Path = Path("/etc/fediward")) -> Config:
+    return parse(text.encode(), path=folder / "c.yaml", env={})
+
+
+def _keys(model: type[BaseModel]) -> list[str]:
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def _sections() -> Iterator[tuple[tuple[str, ...], type[BaseModel]]]:
+    yield (), File
+    for name, field in File.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield (name,), field.annotation
+    yield ("classifier", "clip"), ClipSettings
+    yield ("classifier", "nudity"), NuditySettings
+    yield ("classifier", "decode"), Decode
+
+
+def test_it_loads_without_a_warning() -> None:
+    assert _load(example_text()).warnings == ()
+
+
+@pytest.mark.parametrize(("place", "model"), [pytest.param(*one, id=".".join(one[0]) or "top") for one in _sections()])
+def test_every_key_is_in_it(place: tuple[str, ...], model: type[BaseModel]) -> None:
+    node = _document(example_text()).find(place)
+    assert node is not None
+    if model is Doors:
+        commented = re.findall(r"^#  (\w+):", example_text(), re.MULTILINE)
+        assert set(_keys(Doors)) <= set(commented)
+    else:
+        assert list(node.entries or {}) == _keys(model)
+
+
+@pytest.mark.parametrize("model", COMMENTED)
+def test_every_key_of_what_is_commented_is_in_it(model: type[BaseModel]) -> None:
+    settings = "\n".join(line for line in example_text().splitlines() if re.match(r"#\S|#  ", line))
+    for key in _keys(model):
+        assert re.search(rf"\b{key}:", settings), key
+
+
+def test_every_key_of_a_rule_and_every_condition_is_in_it() -> None:
+    text = example_text()
+    for key in (*RULE_KEYS, "any", "not"):
+        assert re.search(rf"^#  - {{.*\b{key}: ", text, re.MULTILINE), key
+    for key in ("host", "actor", "door", "software", "type", "kind", "sensitive", "all"):
+        assert re.search(rf"^#   .*\b{key}\b", text, re.MULTILINE), key
+
+
+def test_every_value_is_the_default() -> None:
+    shown, plain = _load(example_text()), _load("server: {upstream: 'http://127.0.0.1:1', listen: '127.0.0.1:2'}")
+    for section in (
+        "doors",
+        "scan",
+        "mode",
+        "budget",
+        "fetch",
+        "classifier",
+        "concepts",
+        "rules",
+        "on",
+        "limits",
+        "ledger",
+    ):
+        assert getattr(shown, section) == getattr(plain, section), section
+    for key in ("trusted_proxies", "image_mode"):
+        assert getattr(shown.server, key) == getattr(plain.server, key), key
+
+
+def test_each_cause_has_its_reason() -> None:
+    lines = example_text().splitlines()
+    for cause in Cause:
+        at = next(index for index, line in enumerate(lines) if line.startswith(f"  {cause}: "))
+        assert lines[at - 1].startswith("  # "), cause
+
+
+def _switched_on(text: str, *keys: str) -> str:
+    """The example with the "#" settings of these top-level keys in place of the plain ones."""
+    lines = text.splitlines()
+    result: list[str] = []
+    block = ""
+    for line in lines:
+        if match := re.match(r"#(\w+):", line):
+            block = match[1]
+        elif not line.startswith("#  "):
+            block = ""
+        if block in keys:
+            result.append(line[1:])
+        elif not any(line.startswith(f"{key}:") for key in keys):
+            result.append(line)
+    return "\n".join(result) + "\n"
+
+
+def test_the_samples_of_rules_and_concepts_hold_too(tmp_path: Path) -> None:
+    (tmp_path / "hashes.csv").write_text("kind,hash,source,note\n")
+    text = _switched_on(example_text(), "rules", "concepts")
+    text = text.replace("  hashes: []\n#  hashes:", "  hashes:")
+    config = _load(text, tmp_path)
+    assert [rule.name for rule in config.rules] == [
+        "blocked-host",
+        "known-material",
+        "sexualised-minor",
+        "explicit-avatar",
+        "explicit-unmarked",
+    ]
+    assert "advertising" in config.concepts
+    assert config.classifier.hashes[0].name == "ours"
+    assert config.warnings == ()
+
+
+def test_no_line_is_too_long_to_read() -> None:
+    long = [line for line in example_text().splitlines() if len(line) > 130 and not line.startswith("#  ")]
+    assert long == []
+
+
+def test_where_it_lies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert example_path().name == "config.example.yaml"
+    package = tmp_path / "addons" / "policy"
+    package.mkdir(parents=True)
+    monkeypatch.setattr(example, "__file__", str(package / "example.py"))
+    with pytest.raises(FileNotFoundError, match="install fediward again"):
+        example_path()
+    (tmp_path / "config.example.yaml").write_text("checkout")
+    assert example_text() == "checkout"
+    (package / "config.example.yaml").write_text("wheel")
+    assert example_text() == "wheel"

@@ -1,0 +1,155 @@
+import pytest
+from pydantic import ValidationError
+
+from addons.policy.reading import read
+from addons.policy.sections import File
+from addons.policy.translate import translate
+
+SERVER = "server: {upstream: 'http://a:1', listen: 'b:2'}\n"
+
+
+def _problems(text: str) -> list[str]:
+    document, problems = read(text.encode(), "c.yaml", {"SECRET": "hunter2", "WORD": "lemy"})
+    assert [one for one in problems if "is not set" not in one.message] == []
+    with pytest.raises(ValidationError) as caught:
+        File.model_validate(document.root.data())
+    return [str(problem) for problem in translate(document, caught.value, File)]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (
+            "",
+            "c.yaml:1:1: server is missing\n  expected: a mapping with upstream and listen",
+        ),
+        (
+            "[a]\n",
+            "c.yaml:1:1: a list cannot be the configuration\n  [a]\n  ^\n  expected: a mapping (key: value)",
+        ),
+        (
+            "server: {listen: 'b:2'}\n",
+            "c.yaml:1:1: server.upstream is missing\n  server: {listen: 'b:2'}\n  ^\n"
+            "  expected: the server's own address, such as http://127.0.0.1:8536",
+        ),
+        (
+            "server:\n",
+            "c.yaml:1:8: nothing cannot be server\n  server:\n         ^\n  expected: a mapping (key: value)",
+        ),
+        (
+            SERVER + "limits: {medai: 3}\n",
+            'c.yaml:2:10: unknown key "medai"\n  limits: {medai: 3}\n           ^\n'
+            "  expected: one of memory, body, media, depth, nodes, headers, header_time, body_time, idle_time,"
+            ' connections_per_peer, deliveries\n  did you mean "media"?',
+        ),
+        (
+            SERVER + "max_bytes: 5\n",
+            'c.yaml:2:1: unknown key "max_bytes"\n  max_bytes: 5\n  ^\n'
+            "  expected: one of server, doors, scan, mode, budget, fetch, classifier, concepts, rules, on, limits,"
+            " ledger\n"
+            '  did you mean "fetch.max_bytes"?',
+        ),
+        (
+            SERVER + "scan: all\n",
+            'c.yaml:2:7: "all" is not a value of scan\n  scan: all\n        ^\n'
+            "  expected: one of federation, everything",
+        ),
+        (
+            SERVER + "classifier: {decode: {pixels: many}}\n",
+            'c.yaml:2:31: "many" cannot be classifier.decode.pixels\n  classifier: {decode: {pixels: many}}\n'
+            "                                ^\n  expected: a whole number",
+        ),
+        (
+            SERVER + "classifier: {decode: {frames: 65}}\n",
+            'c.yaml:2:31: "65" is out of bounds for classifier.decode.frames\n  classifier: {decode: {frames: 65}}\n'
+            "                                ^\n  expected: at most 64",
+        ),
+        (
+            SERVER + "classifier: {decode: {seconds: 0}}\n",
+            'c.yaml:2:32: "0" is out of bounds for classifier.decode.seconds\n  classifier: {decode: {seconds: 0}}\n'
+            "                                 ^\n  expected: more than 0",
+        ),
+        (
+            SERVER + "fetch: {user_agent: 'ü'}\n",
+            "c.yaml:2:21: \"ü\" cannot be fetch.user_agent\n  fetch: {user_agent: 'ü'}\n                      ^\n"
+            "  expected: ASCII text in one line",
+        ),
+        (
+            SERVER + "fetch: {ports: []}\n",
+            "c.yaml:2:16: fetch.ports is too short\n  fetch: {ports: []}\n                 ^\n  expected: at least 1",
+        ),
+        (
+            SERVER + "fetch: [a]\n",
+            "c.yaml:2:8: a list cannot be fetch\n  fetch: [a]\n         ^\n  expected: a mapping (key: value)",
+        ),
+        (
+            SERVER + "on: {busy: hold}\n",
+            'c.yaml:2:12: "hold" is not yet in this version\n  on: {busy: hold}\n             ^\n'
+            "  expected: one of drop, reject, defer, record, pass",
+        ),
+        (
+            SERVER + "on: {busy: {do: drop, then: drop}}\n",
+            'c.yaml:2:23: "then" goes only with hold, which is not yet in this version\n'
+            "  on: {busy: {do: drop, then: drop}}\n                        ^\n  expected: no then",
+        ),
+        (
+            SERVER + "on: {busy: {}}\n",
+            "c.yaml:2:6: on.busy.do is missing\n  on: {busy: {}}\n       ^\n  expected: do: …",
+        ),
+        (
+            SERVER + "doors:\n  upload: {}\n",
+            'c.yaml:3:11: the door "upload" is not yet in this version\n    upload: {}\n            ^\n'
+            "  expected: no other door than the inbox",
+        ),
+        (
+            SERVER + "classifier: {workers: {nats: 'nats://a'}}\n",
+            "c.yaml:2:23: workers elsewhere are not yet in this version\n"
+            "  classifier: {workers: {nats: 'nats://a'}}\n                        ^\n  expected: local",
+        ),
+        (
+            SERVER + "classifier: {hashes: [{file: x}]}\n",
+            "c.yaml:2:23: classifier.hashes.name is missing\n  classifier: {hashes: [{file: x}]}\n"
+            "                        ^\n  expected: name: …",
+        ),
+        (
+            SERVER + "on: {busy: dorp}\n",
+            'c.yaml:2:12: "dorp" is not an action\n  on: {busy: dorp}\n             ^\n'
+            '  expected: one of drop, reject, defer, record, pass\n  did you mean "drop"?',
+        ),
+    ],
+)
+def test_problems_are_told_in_place(text: str, problem: str) -> None:
+    assert _problems(text) == [problem]
+
+
+def test_all_are_told_at_once() -> None:
+    assert len(_problems("server: {upstream: x}\nscan: y\nlimits: {media: 0, depth: 0}\nzzz: 1\n")) == 6
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ledger: {url: 'mysql://${SECRET}@h'}",
+        "fetch: {user_agent: 'ü${SECRET}', max_bytes: '${SECRET}'}",
+        "budget: '${SECRET}'",
+        "mode: '${SECRET}'",
+        "limits: {media: '${SECRET}', header_time: '${SECRET}'}",
+        "classifier: {decode: {pixels: '${SECRET}'}, workers: '${SECRET}', clip: '${SECRET}'}",
+        "on: {busy: '${SECRET}'}",
+        "server: {listen: '${SECRET}', upstream: 'http://${SECRET}@a'}",
+        "server: {domains: ['${SECRET}/'], trusted_proxies: '${SECRET}'}",
+    ],
+)
+def test_no_message_shows_a_value_from_the_environment(text: str) -> None:
+    problems = _problems(text)
+    assert any("${SECRET}" in problem for problem in problems)
+    assert not any("hunter2" in problem for problem in problems)
+
+
+def test_no_guess_is_made_from_a_value_of_the_environment() -> None:
+    (problem,) = _problems("server: {upstream: 'http://a:1', listen: 'b:2', software: '${WORD}'}")
+    assert "did you mean" not in problem
+
+
+def test_a_missing_variable_is_not_told_twice() -> None:
+    assert _problems(SERVER + "budget: '${UNSET}'\nscan: x\n") == _problems(SERVER + "\nscan: x\n")

@@ -1,0 +1,143 @@
+from collections.abc import Callable
+
+import pytest
+from pydantic_core import PydanticCustomError
+
+from addons.policy import values
+from addons.policy.values import Address, Upstream
+
+
+def _refused(parse: Callable[[object], object], value: object) -> tuple[str, str, str]:
+    with pytest.raises(PydanticCustomError) as caught:
+        parse(value)
+    context = caught.value.context
+    assert context is not None
+    return context["message"], context["expected"], context["hint"]
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("127.0.0.1:8540", Address("127.0.0.1", 8540)),
+        ("[::1]:1", Address("::1", 1)),
+        ("localhost:65535", Address("localhost", 65535)),
+        (Address("a", 1), Address("a", 1)),
+    ],
+)
+def test_addresses(text: object, address: Address) -> None:
+    assert values.address(text) == address
+
+
+@pytest.mark.parametrize(
+    "text", ["127.0.0.1", ":80", "::1:80", "a:0", "a:65536", "a:", "a b:1", "http://a:1", 8540, None]
+)
+def test_no_addresses(text: object) -> None:
+    assert _refused(values.address, text)[0] == "{text} is not an address to listen on"
+
+
+def test_an_address_is_written_as_it_is_read() -> None:
+    for text in ("127.0.0.1:8540", "[::1]:1"):
+        assert str(values.address(text)) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "upstream"),
+    [
+        ("http://127.0.0.1:8536", Upstream("http", "127.0.0.1", 8536)),
+        ("http://lemmy/", Upstream("http", "lemmy", 80)),
+        ("https://Example.org", Upstream("https", "example.org", 443)),
+        ("http://[::1]:8536", Upstream("http", "::1", 8536)),
+    ],
+)
+def test_upstreams(text: str, upstream: Upstream) -> None:
+    assert values.upstream(text) == upstream
+    assert values.upstream(upstream) is upstream
+    assert values.upstream(str(upstream)) == upstream
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("http://a/path", "has more than a scheme, a host and a port"),
+        ("http://a?", "has more than a scheme, a host and a port"),
+        ("http://a#b", "has more than a scheme, a host and a port"),
+        ("http://user:word@a", "has more than a scheme, a host and a port"),
+        ("a:80", "is not the URL of a server"),
+        ("ftp://a", "is not the URL of a server"),
+        ("http://", "is not the URL of a server"),
+        ("http://a:0", "is not the URL of a server"),
+        ("http://a:99999", "is not the URL of a server"),
+        ("http://[::1", "is not the URL of a server"),
+        ("http://a\n", "is not the URL of a server"),
+        ("http://a\\b", "is not the URL of a server"),
+        (80, "is not the URL of a server"),
+    ],
+)
+def test_no_upstreams(text: object, message: str) -> None:
+    assert _refused(values.upstream, text)[0] == f"{{text}} {message}"
+
+
+def test_a_message_never_holds_the_value() -> None:
+    for parse in (
+        values.address,
+        values.upstream,
+        values.host,
+        values.network,
+        values.whole(1, 2),
+        values.size("1B", "2B"),
+    ):
+        assert "hunter2" not in repr(_refused(parse, "hunter2 /"))
+
+
+def test_networks() -> None:
+    assert str(values.network("10.0.0.0/8")) == "10.0.0.0/8"
+    assert str(values.network("::1")) == "::1/128"
+    assert _refused(values.network, "10.0.0.1/8")[2] == "the bits behind the prefix must be 0"
+    assert _refused(values.network, "ten")[2] == ""
+    assert _refused(values.network, 10)[0] == "{text} is not a network"
+
+
+def test_hosts() -> None:
+    assert values.host("Bücher.example") == "xn--bcher-kva.example"
+    assert _refused(values.host, "a:80")[0] == "{text} is not a host name"
+    assert _refused(values.host, None)[0] == "{text} is not a host name"
+
+
+@pytest.mark.parametrize(("value", "number"), [(1, 1), (1000, 1000), ("7", 7)])
+def test_whole_numbers(value: object, number: int) -> None:
+    assert values.whole(1, 1000)(value) == number
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (0, "{text} is too small"),
+        (1001, "{text} is too large"),
+        (True, "{text} is not a whole number"),
+        (1.0, "{text} is not a whole number"),
+        ("x", "{text} is not a whole number"),
+        (None, "{text} is not a whole number"),
+    ],
+)
+def test_no_whole_numbers(value: object, message: str) -> None:
+    assert _refused(values.whole(1, 1000), value)[:2] == (message, "a whole number from 1 to 1,000")
+
+
+def test_sizes_at_the_bounds_and_one_past() -> None:
+    parse = values.size("1KiB", "1MiB")
+    assert parse("1KiB") == 1024
+    assert parse(1 << 20) == 1 << 20
+    assert _refused(parse, 1023)[:2] == ("{text} is too small", "from 1KiB to 1MiB")
+    assert _refused(parse, (1 << 20) + 1)[:2] == ("{text} is too large", "from 1KiB to 1MiB")
+    assert _refused(parse, "1M")[2] == 'did you mean "1MiB"?'
+    assert _refused(parse, [])[0] == "{text} is not a size"
+
+
+def test_durations_at_the_bounds_and_one_past() -> None:
+    parse = values.duration("100ms", "60s")
+    assert parse("100ms") == 0.1
+    assert parse("1m") == 60.0
+    assert _refused(parse, "99ms")[:2] == ("{text} is too short", "from 100ms to 60s")
+    assert _refused(parse, "60.001s")[:2] == ("{text} is too long", "from 100ms to 60s")
+    assert _refused(parse, 4)[2] == 'did you mean "4s"?'
+    assert _refused(parse, None)[0] == "{text} is not a duration"
