@@ -1,8 +1,10 @@
 """Real little servers on loopback, a resolver that says what it is told, and a throwaway authority for TLS."""
 
 import asyncio
+import asyncio.selector_events
 import datetime
 import ipaddress
+import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -11,6 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -25,6 +28,18 @@ from addons.fetching.settings import FetchSettings
 type Handler = Callable[[bytes, asyncio.StreamWriter], Awaitable[None]]
 
 LOOPBACK = ipaddress.ip_network("127.0.0.0/8")
+
+
+@pytest.fixture(autouse=True)
+def nothing_leaves_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Should a check ever be lost, the test fails here instead of knocking at somebody's door."""
+    connect = asyncio.selector_events.BaseSelectorEventLoop.sock_connect
+
+    async def guarded(loop: Any, sock: socket.socket, address: Any) -> None:
+        assert str(address[0]).startswith("127."), f"a test tried to connect to {address}"
+        await connect(loop, sock, address)
+
+    monkeypatch.setattr(asyncio.selector_events.BaseSelectorEventLoop, "sock_connect", guarded)
 
 
 def answer(body: bytes = b"", status: str = "200 OK", headers: Mapping[str, str] | None = None) -> bytes:
