@@ -68,8 +68,8 @@ async def read_request(reader: asyncio.StreamReader, keep: int = 1 << 30) -> Rec
 
 
 @contextlib.asynccontextmanager
-async def upstream(answer: bytes | Answer = OK, keep: int = 1 << 30) -> AsyncIterator[Upstream]:
-    """A server on a free port that records what reaches it and gives ``answer`` to each request."""
+async def upstream(answer: bytes | Answer = OK, keep: int = 1 << 30, port: int = 0) -> AsyncIterator[Upstream]:
+    """A server on a port, else a free one, that records what reaches it and gives ``answer`` to each request."""
     served = Upstream(0)
     writers: set[asyncio.StreamWriter] = set()
 
@@ -89,7 +89,7 @@ async def upstream(answer: bytes | Answer = OK, keep: int = 1 << 30) -> AsyncIte
             writers.discard(writer)
             writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0, limit=1 << 20)
+    server = await asyncio.start_server(serve, "127.0.0.1", port, limit=1 << 20)
     served.port = server.sockets[0].getsockname()[1]
     try:
         yield served
@@ -124,6 +124,40 @@ async def running(
             if not master.proxyserver.connections:
                 break
             await asyncio.sleep(0.01)
+
+
+@dataclass
+class Door:
+    """A running door and the server behind it."""
+
+    port: int
+    upstream: Upstream
+
+    @property
+    def lines(self) -> list[bytes]:
+        """The request lines that got through."""
+        return [request.line for request in self.upstream.requests]
+
+
+@contextlib.asynccontextmanager
+async def door(
+    addon: object, answer: bytes | Answer = OK, *, idle_time: float = 120, keep: int = 1 << 30
+) -> AsyncIterator[Door]:
+    """An upstream and a door with one addon in front of it."""
+    async with upstream(answer, keep) as served, running(served.port, [addon], idle_time=idle_time) as port:
+        yield Door(port, served)
+
+
+async def until(condition: Callable[[], bool], timeout: float = 5) -> None:
+    """Wait for what comes about soon, on the event loop that this runs on. Raises TimeoutError."""
+    async with asyncio.timeout(timeout):
+        while not condition():  # noqa: ASYNC110  # what is waited for has no event of its own
+            await asyncio.sleep(0.01)
+
+
+def chunked(*pieces: bytes) -> bytes:
+    """A chunked body, one chunk a piece."""
+    return b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n\r\n"
 
 
 @dataclass

@@ -1,13 +1,10 @@
 """HTTP/1 on both sides of a door, with the bounds that mitmproxy's own connections lack: head size, trailers, waits."""
 
-import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from http import HTTPStatus
 
 import h11
-from mitmproxy import http
 from mitmproxy.connection import ConnectionState
 from mitmproxy.net.http import http1
 from mitmproxy.proxy import commands, events, layer
@@ -18,11 +15,13 @@ from mitmproxy.proxy.layers.http._events import (
     ErrorCode,
     RequestHeaders,
     RequestProtocolError,
+    ResponseEndOfMessage,
     ResponseHeaders,
     ResponseProtocolError,
 )
 
 from addons.doors.deliveries import is_delivery
+from addons.doors.heads import ERROR_TEXTS, MalformedHeadError, StrictChunkedReader, error_response, read_head
 
 # What a refused client may still send before we close on it: closing with unread bytes resets the connection, and the
 # reset can overtake our answer (RFC 9112 section 9.6).
@@ -30,11 +29,6 @@ LINGER_BYTES = 8 << 20
 LINGER_SECONDS = 5.0
 # A chunk's size line with its extensions, or the start of trailers, waiting for its end.
 CHUNK_LINE_BYTES = 16 << 10
-ERROR_TEXTS = {
-    400: "the request is malformed",
-    413: "the request body is too large",
-    502: "the server could not be reached",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,60 +53,8 @@ class Bounds:
         return max(0.05, min(5.0, min(self.head_time, self.body_time, self.idle_time, self.quiet_time) / 4))
 
 
-def error_response(status: int, message: str) -> bytes:
-    """A whole response with a neutral JSON body; the connection ends with it."""
-    body = json.dumps({"error": message}).encode()
-    reason = HTTPStatus(status).phrase if status in HTTPStatus else "Error"
-    head = (
-        f"HTTP/1.1 {status} {reason}\r\nContent-Type: application/json\r\n"
-        f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
-    )
-    return head.encode() + body
-
-
-class MalformedHeadError(ValueError):
-    """A request head that parsers read in different ways, or not at all: refused with 400."""
-
-
-def read_head(lines: list[bytes]) -> http.Request:
-    """Parse a request head strictly: what two parsers could read differently is how requests are smuggled.
-
-    Raises :class:`MalformedHeadError`. Source: RFC 9112 sections 2.2, 3, 3.2, 5.2, 6.1.
-    """
-    first = lines[0]
-    if first.count(b" ") != 2 or any(byte < 0x21 or byte == 0x7F for byte in first if byte != 0x20):
-        raise MalformedHeadError("the request line is malformed")
-    hosts = 0
-    for line in lines[1:]:
-        if line[:1] in (b" ", b"\t"):
-            raise MalformedHeadError("a header is folded over two lines")
-        if b"\r" in line or b"\0" in line or b"\n" in line:
-            raise MalformedHeadError("a header holds a control character")
-        name = line[:18].lower()
-        if name.startswith(b"host:"):
-            hosts += 1
-        elif name == b"transfer-encoding:" and line[18:].strip().lower() != b"chunked":
-            raise MalformedHeadError("the only transfer encoding taken is chunked")
-    if hosts > 1:
-        raise MalformedHeadError("there is more than one Host header")
-    try:
-        request = http1.read_request_head(lines)
-    except ValueError as error:
-        raise MalformedHeadError("the request head is malformed") from error
-    if request.http_version not in ("HTTP/1.1", "HTTP/1.0"):
-        raise MalformedHeadError("only HTTP/1.1 and HTTP/1.0 are spoken here")
-    if not hosts and request.http_version == "HTTP/1.1":
-        raise MalformedHeadError("there is no Host header")
-    return request
-
-
 class _BoundedBody(_http1.Http1Connection):
     """Reads bodies like mitmproxy, but neither crashes on trailers nor buffers an endless chunk line."""
-
-    def trailers(self) -> layer.CommandGenerator[bool]:
-        """What to do about trailers; True ends the reading here."""
-        yield from ()
-        return False
 
     def read_body(self, event: events.Event) -> layer.CommandGenerator[None]:
         """Hand on what the body reader gives, until it wants more."""
@@ -134,10 +76,10 @@ class _BoundedBody(_http1.Http1Connection):
             if isinstance(part, h11.Data):
                 if part.data:
                     yield ReceiveHttp(self.ReceiveData(self.stream_id, bytes(part.data)))
+                    if self.state != self.read_body:
+                        return  # what was read ended the reading: too large, or the other side is gone
             else:
                 assert isinstance(part, h11.EndOfMessage)
-                if part.headers and (yield from self.trailers()):
-                    return
                 yield ReceiveHttp(self.ReceiveEndOfMessage(self.stream_id))
                 yield from self.mark_done(request=is_request, response=not is_request)
                 return
@@ -244,7 +186,7 @@ class DoorServer(_BoundedBody, _http1.Http1Server):
         if lines is None:
             return
         try:
-            request = self.request = read_head([bytes(line) for line in lines])
+            request = self.request = read_head([bytes(line) for line in lines], before - len(self.buf))
             size = http1.expected_http_body_size(request)
         except ValueError as error:
             self.request = None
@@ -254,16 +196,11 @@ class DoorServer(_BoundedBody, _http1.Http1Server):
         self.delivery = is_delivery(request.method, request.path, request.headers.get_all("content-type"))
         self._phase_began = self.clock()
         # The body's state comes first: what the stream answers to the head may already end the reading.
-        self.body_reader = _http1.make_body_reader(size)
+        self.body_reader = StrictChunkedReader() if size is None else _http1.make_body_reader(size)
         self.state = self.read_body
         yield ReceiveHttp(RequestHeaders(self.stream_id, request, size == 0))
         if self.state == self.read_body:
             yield from self.state(event)
-
-    def trailers(self) -> layer.CommandGenerator[bool]:
-        """Trailers could carry what was not looked at, and nobody in the fediverse sends them."""
-        yield from self.broken("a chunked body must not end in trailers")
-        return True
 
     def broken(self, message: str) -> layer.CommandGenerator[None]:
         """400, and the stream hears that its client is gone."""
@@ -286,6 +223,16 @@ class DoorServer(_BoundedBody, _http1.Http1Server):
         """Errors go out in our own neutral form; everything else as mitmproxy sends it."""
         if self.state == self.linger:
             return
+        if isinstance(event, ResponseHeaders) and event.response.status_code == 100:
+            # mitmproxy takes it for the answer, and no refusal could follow. An HTTP/1.0 client did not mean to wait
+            # for it (RFC 9110 section 10.1.1).
+            if self.request and self.request.is_http11:
+                yield commands.SendData(self.conn, http1.assemble_response_head(event.response))
+            return
+        if isinstance(event, ResponseEndOfMessage) and self.response and self.response.status_code == 304:
+            # It may say that a GET would be chunked, yet has no body (RFC 9112 section 6.1): mitmproxy would end one.
+            yield from self.mark_done(response=True)
+            return
         if isinstance(event, ResponseProtocolError):
             status = event.code.http_status_code()
             if status is None:
@@ -295,6 +242,13 @@ class DoorServer(_BoundedBody, _http1.Http1Server):
                 yield from self.refuse(status, ERROR_TEXTS.get(status, "the request could not be handled"))
             return
         yield from super().send(event)
+
+    def mark_done(self, *, request: bool = False, response: bool = False) -> layer.CommandGenerator[None]:
+        """One side of an exchange is over; after both, the next request may be in the buffer, and its time begins."""
+        if self.state == self.linger:
+            return
+        self._heard = self._phase_began = self.clock()
+        yield from super().mark_done(request=request, response=response)
 
 
 class DoorClient(_BoundedBody, _http1.Http1Client):
@@ -315,8 +269,10 @@ class DoorClient(_BoundedBody, _http1.Http1Client):
             if before - len(self.buf) > self.bounds.head or (lines is None and before > self.bounds.head):
                 yield from self.broken("the server's response head is too large")
                 return
-            if not lines:
+            if lines is None:
                 return
+            if not lines:
+                continue
             try:
                 response = http1.read_response_head([bytes(line) for line in lines])
                 size = http1.expected_http_body_size(self.request, response)
@@ -331,3 +287,14 @@ class DoorClient(_BoundedBody, _http1.Http1Client):
         self.state = self.read_body
         yield ReceiveHttp(ResponseHeaders(self.stream_id, response, size == 0))
         yield from self.state(event)
+
+    def mark_done(self, *, request: bool = False, response: bool = False) -> layer.CommandGenerator[None]:
+        """One side of an exchange is over."""
+        yield from super().mark_done(request=request, response=response)
+        if self.response_done and not self.request_done:
+            self.state = self.answered
+
+    def answered(self, event: events.Event) -> layer.CommandGenerator[None]:
+        """The server answered before it had the whole request, and now it is gone, or says what belongs to nothing."""
+        assert self.stream_id is not None
+        yield from self.broken("the server ended the connection before it had the whole request")

@@ -24,7 +24,8 @@ from mitmproxy.proxy.layers.http._events import (
 )
 from mitmproxy.proxy.layers.tcp import TCPLayer
 
-from addons.doors.http1 import Bounds, DoorClient, DoorServer, error_response
+from addons.doors.heads import error_response
+from addons.doors.http1 import Bounds, DoorClient, DoorServer
 from addons.fetching.budget import BudgetSpentError, Lease, MemoryBudget
 
 WEBSOCKET_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 section 1.3
@@ -113,6 +114,7 @@ class DoorStream(http_layers.HttpStream):
         finally:
             if self.client_state != self.state_consume_request_body:
                 self._release()
+                self.flow.request.data.content = None  # what the budget no longer counts must not be kept
 
     def handle_protocol_error(
         self, event: RequestProtocolError | ResponseProtocolError
@@ -120,6 +122,13 @@ class DoorStream(http_layers.HttpStream):
         """One side is gone, and with it the need for what was gathered."""
         self.request_body_buf.clear()
         self._release()
+        if (
+            isinstance(event, ResponseProtocolError)
+            and self.server_state == self.state_done
+            and self.client_state == self.state_stream_request_body
+        ):
+            # The server refused an upload half-way and hung up: its answer is complete, and the client has to see that.
+            yield SendHttp(ResponseEndOfMessage(self.stream_id), self.context.client)
         yield from super().handle_protocol_error(event)
 
     def _release(self) -> None:

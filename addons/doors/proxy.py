@@ -17,6 +17,7 @@ from mitmproxy.proxy import commands, events, layers, mode_servers, mode_specs
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layer import Layer
 from mitmproxy.proxy.server import ConnectionIO
+from mitmproxy.proxy.server_hooks import ClientDisconnectedHook
 from mitmproxy.utils import asyncio_utils
 
 logger = logging.getLogger(__name__)
@@ -86,15 +87,33 @@ def hooks_of(master: Master) -> _Hooks:
 class DoorHandler(mode_servers.ProxyConnectionHandler):
     """One client connection. Hooks that need no waiting are called in place instead of in a task of their own."""
 
+    flush_time = 30.0
+    """Seconds that a closed connection may take to read what it was sent last."""
+
     def __init__(self, master: Master, reader: Any, writer: Any, mode: DoorMode, hooks: _Hooks) -> None:
         plain: Any = SimpleNamespace(**{name: getattr(master.options, name) for name in _OPTIONS})
         super().__init__(master, reader, writer, plain, mode)  # type: ignore[no-untyped-call]  # mitmproxy's own
         self.hooks = hooks
+        self._writer: asyncio.StreamWriter = writer
+        self._over = False
 
     async def handle_hook(self, hook: commands.StartHook) -> None:
         """For the hooks that mitmproxy triggers outside of its layers: connections opened and closed."""
+        if isinstance(hook, ClientDisconnectedHook):
+            await self._flushed()
         for function in self.hooks[hook.name]:
             await self._call(function, hook)
+
+    async def _flushed(self) -> None:
+        """Wait until what was written to the client is gone: one who never reads would keep the socket for ever."""
+        self._over = True
+        try:
+            async with asyncio.timeout(self.flush_time):
+                await self._writer.wait_closed()
+        except (TimeoutError, OSError):
+            pass
+        finally:
+            self._writer.transport.abort()
 
     async def _call(self, function: Hook, hook: commands.StartHook) -> None:
         try:
@@ -103,24 +122,33 @@ class DoorHandler(mode_servers.ProxyConnectionHandler):
                 with self.timeout_watchdog.disarm():
                     await result
         except Exception:
-            await self._failed(hook)
+            self._failed(hook)
 
-    async def _failed(self, hook: commands.StartHook) -> None:
+    def _failed(self, hook: commands.StartHook) -> None:
         """An addon's own bug must not let a delivery by: mitmproxy would log it and forward."""
-        logger.exception("the door failed in %s", hook.name)
-        for flow in hook.args():
-            if isinstance(flow, Flow) and flow.killable:
+        logger.exception("the door failed in %s: the connection from %s ends", hook.name, self.client.peername)
+        flows = [flow for flow in hook.args() if isinstance(flow, Flow)]
+        for flow in flows:
+            if flow.killable:
                 flow.kill()
+        if not flows:
+            self._end()
+
+    def _end(self) -> None:
+        self.client.error = self.client.error or "the door failed"
+        if (io := self.transports.get(self.client)) and io.handler:
+            io.handler.cancel("the door failed")
 
     async def _finish_hook(self, hook: commands.StartHook, waiting: Awaitable[None], rest: tuple[Hook, ...]) -> None:
         try:
             with self.timeout_watchdog.disarm():
                 await waiting
-        except Exception:
-            await self._failed(hook)
+        except (Exception, asyncio.CancelledError):  # what an addon waits for may be cancelled too
+            self._failed(hook)
         for function in rest:
             await self._call(function, hook)
-        await self.server_event(events.HookCompleted(hook))
+        if hook.blocking:
+            await self.server_event(events.HookCompleted(hook))
 
     async def server_event(self, event: events.Event) -> None:
         """Feed one event to the layers and carry out what they command (the same duties as mitmproxy's own)."""
@@ -137,19 +165,24 @@ class DoorHandler(mode_servers.ProxyConnectionHandler):
                         elif isinstance(command, commands.StartHook):
                             if self._run_hook(command) and command.blocking:
                                 pending.append(events.HookCompleted(command))
+                        elif isinstance(command, commands.OpenConnection) and self._over:
+                            pending.append(events.OpenConnectionCompleted(command, "the client is gone"))
                         elif not isinstance(command, commands.Log):
                             self._carry_out(command)
             except Exception:
                 # What state the layers are in is unknown: this connection ends here rather than going on unwatched.
-                logger.exception("a connection from %s was closed: its handling failed", self.client.peername)
-                if (io := self.transports.get(self.client)) and io.handler:
-                    io.handler.cancel("handling failed")
+                logger.exception("the connection from %s ends: its handling failed", self.client.peername)
+                self._end()
 
     def _run_hook(self, hook: commands.StartHook) -> bool:
         """Call the addons. False: one of them needs to wait, and the hook will be completed later."""
         functions = self.hooks[hook.name]
         for done, function in enumerate(functions, 1):
-            result = function(*hook.args())
+            try:
+                result = function(*hook.args())
+            except Exception:
+                self._failed(hook)
+                continue
             if result is not None and inspect.isawaitable(result):
                 asyncio_utils.create_task(
                     self._finish_hook(hook, result, functions[done:]),
@@ -167,6 +200,8 @@ class DoorHandler(mode_servers.ProxyConnectionHandler):
             )
             self.transports.setdefault(command.connection, ConnectionIO()).handler = task
         elif isinstance(command, commands.RequestWakeup):
+            if self._over:
+                return
             task = asyncio_utils.create_task(
                 self.wakeup(command), name="wakeup", keep_ref=True, client=self.client.peername
             )
