@@ -97,6 +97,7 @@ uv_will_do() {
 # own pip configuration). $1: the Python to fetch it with.
 get_uv() {
   local fetcher how
+  export UV_PYTHON_DOWNLOADS=never # the Python is one that find_python found
   uv=$(type -P uv || true)
   if [ -n "$uv" ] && uv_will_do "$uv"; then return; fi
   uv=$root/.uv/tool/bin/uv

@@ -99,7 +99,7 @@ class Clone:
 
     def tool(self, name: str, script: str) -> None:
         """Put a stand-in for a system tool on PATH."""
-        (self.bin / name).unlink()
+        (self.bin / name).unlink(missing_ok=True)
         (self.bin / name).write_text(f"#!/bin/sh\n{script}\n")
         (self.bin / name).chmod(0o755)
 
@@ -371,6 +371,43 @@ def test_a_running_set_up_is_waited_for(clone: Clone) -> None:
 def test_scripts_can_be_run(script: str) -> None:
     assert os.access(ROOT / script, os.X_OK)
     subprocess.run(["bash", "-n", ROOT / script], check=True)
+
+
+@pytest.mark.parametrize(
+    ("there", "works_at", "user", "asked", "code"),
+    [
+        (True, 0, 0, [], 0),
+        (False, 1, 0, ["install"], 0),
+        (False, 2, 0, ["install", "update", "install"], 0),
+        (False, 9, 0, ["install", "update", "install"], 1),
+        (False, 1, 1000, ["sudo -n apt-get", "install"], 0),
+    ],
+)
+def test_ci_installs_what_is_missing(
+    clone: Clone, there: bool, works_at: int, user: int, asked: list[str], code: int
+) -> None:
+    (clone.root / ".ci").mkdir()
+    shutil.copy(ROOT / ".ci/run", clone.root / ".ci/run")
+    (clone.root / "tests/run").write_text('echo "tests ran, $# words, no skip: $FEDIWARD_NO_SKIP"\n')
+    log = shlex.quote(str(clone.log))
+    count = f"$(grep -c '^install' {log})"
+    stands_in = {
+        "ls": f"exit {int(not there)}",
+        "id": f"echo {user}",
+        "sudo": f'echo "sudo $1 $2" >>{log}; shift; exec "$@"',
+        "apt-get": f'echo "$1" >>{log}; [ "$1" = update ] || [ {count} -ge {works_at} ]',
+    }
+    for name, script in stands_in.items():
+        clone.tool(name, script)
+    done = clone.run(str(clone.root / ".ci/run"))
+    assert [line.strip() for line in clone.asked()] == asked
+    assert done.returncode == code
+    if code:
+        assert done.stderr == (
+            "ci: could not install postgresql with apt-get: install them by hand and run this again.\n"
+        )
+    else:
+        assert done.stdout == "tests ran, 0 words, no skip: 1\n"
 
 
 def test_pins_are_versions_and_markers_only() -> None:
