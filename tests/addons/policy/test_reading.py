@@ -188,13 +188,14 @@ def test_an_alias_of_what_it_stands_in_is_refused() -> None:
 
 
 def test_values_are_bounded_each_alias_counted() -> None:
-    # The top, two keys, two lists and ten values; and each of `b`'s aliases brings its list and the list's ten values.
-    def aliases(count: int) -> bytes:
-        return b"a: &a [" + b"1," * 10 + b"]\nb: [" + b"*a," * count + b"]\n"
+    # The top, two keys, two lists and ten values; each of b's aliases brings its list and the list's ten values.
+    aliases, plain = divmod(MAX_NODES - 15, 11)
 
-    most = (MAX_NODES - 1 - 2 - 2 - 10) // 11
-    read(aliases(most), "c.yaml", {})
-    assert "each alias counted anew" in _refused(aliases(most + 1))
+    def text(more: int) -> bytes:
+        return b"a: &a [" + b"1," * 10 + b"]\nb: [" + b"*a," * aliases + b"1," * (plain + more) + b"]\n"
+
+    read(text(0), "c.yaml", {})
+    assert "more than 20,000 keys and values, each alias counted anew" in _refused(text(1))
 
 
 def test_exactly_the_bound_on_values() -> None:
