@@ -165,6 +165,10 @@ free_gb() { df -Pk "$root" 2>/dev/null | awk 'NR == 2 { print int($4 / 1048576) 
 
 say_what_comes() {
   local free
+  if [ ! -e "$unfinished" ] && [ -f "$venv/fediward-torch-backend" ] && [ "$(torch_backend_of_venv)" = "${UV_TORCH_BACKEND:-}" ]; then
+    say "bringing .venv up to date"
+    return
+  fi
   say "setting up in .venv with $("$python" -V 2>&1) ($python)"
   case ${UV_TORCH_BACKEND:-}:$(uname -s) in
     cpu:*) say "torch comes in its CPU build: about 1 GB in all" ;;

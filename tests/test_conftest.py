@@ -1,6 +1,7 @@
 """The rule of CI that nothing is skipped but for want of a GPU, tried on small test files."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -26,26 +27,37 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("no_skip", ["1", ""])
-@pytest.mark.parametrize("case", CASES)
-def test_no_skip(tmp_path: Path, case: str, no_skip: str) -> None:
-    source, allowed = CASES[case]
-    (tmp_path / "conftest.py").write_text((ROOT / "tests/conftest.py").read_text())
-    (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers = gpu: x\naddopts = -p no:anyio -p no:asyncio\n")
-    (tmp_path / "test_it.py").write_text(PLAIN.replace("test_it", "test_other"))
-    (tmp_path / "test_case.py").write_text(source)
+@pytest.fixture(scope="module", params=["1", ""], ids=["no skip", "skips"])
+def outcome(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[bool, str]:
+    """Is the rule in force, and what did pytest say of all the cases?"""
+    folder = tmp_path_factory.mktemp("cases")
+    (folder / "conftest.py").write_text((ROOT / "tests/conftest.py").read_text())
+    (folder / "pytest.ini").write_text("[pytest]\nmarkers = gpu: x\naddopts = -p no:anyio -p no:asyncio\n")
+    for case, (source, _) in CASES.items():
+        (folder / f"test_{case}.py").write_text(source)
     env = {key: value for key, value in os.environ.items() if not key.startswith(("PYTEST_", "FEDIWARD_"))}
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
-        cwd=tmp_path,
-        env={**env, "FEDIWARD_NO_SKIP": no_skip, "PYTHONPATH": str(ROOT)},
+        [sys.executable, "-m", "pytest", "-q", "-rA", "-p", "no:cacheprovider", "--continue-on-collection-errors"],
+        cwd=folder,
+        env={**env, "FEDIWARD_NO_SKIP": request.param, "PYTHONPATH": str(ROOT), "COLUMNS": "500"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
-    expected = 0 if allowed or not no_skip else 1
-    assert done.returncode in ({expected} if expected == 0 else {1, 2}), done.stdout + done.stderr
-    if expected:
-        assert "why not" in done.stdout or "no_such_module_why_not" in done.stdout
-        assert "only a test marked `gpu` may be skipped" in done.stdout
+    assert done.returncode == (1 if request.param else 0), done.stdout + done.stderr
+    return bool(request.param), done.stdout
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_no_skip(outcome: tuple[bool, str], case: str) -> None:
+    in_force, output = outcome
+    _, _, summary = output.rpartition("short test summary info")
+    failed = re.search(rf"^(FAILED|ERROR) test_{case}\.py(.*)$", summary, re.MULTILINE)
+    if CASES[case][1] or not in_force:
+        assert failed is None
+    else:
+        assert failed
+        refusal = f"only a test marked `gpu` may be skipped, yet test_{case}.py"
+        assert refusal in output
+        assert "why not" in output.split(refusal)[1].splitlines()[0].replace("no_such_module_why_not", "why not")
