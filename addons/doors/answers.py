@@ -1,5 +1,7 @@
 """What a door answers for an action: DESIGN.md's table as one function a door."""
 
+import json
+
 from mitmproxy import http
 
 from addons.policy.words import Action
@@ -9,8 +11,7 @@ _JSON = {"Content-Type": "application/json"}
 
 def refusal(status: int, message: str) -> http.Response:
     """An error whose JSON body says ``message`` and nothing of rules: some senders show it to their users."""
-    text = message.replace("\\", "\\\\").replace('"', '\\"')
-    return http.Response.make(status, f'{{"error": "{text}"}}', _JSON)
+    return http.Response.make(status, json.dumps({"error": message}).encode(), _JSON)
 
 
 def inbox_answer(action: Action) -> http.Response | None:

@@ -13,6 +13,7 @@ MAX_HOPS = 32
 
 def is_trusted(address: Address, trusted: Sequence[Network]) -> bool:
     """Whether an address is one of the admin's own proxies; an IPv4-mapped one counts as its IPv4 address."""
+    address = getattr(address, "ipv4_mapped", None) or address
     return any(address in network for network in trusted)
 
 
