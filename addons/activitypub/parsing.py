@@ -42,10 +42,10 @@ class Parsed:
 
 
 # Strings (a key keeps its colon), brackets, scalars; last a quote that never closes. Possessive, so linear.
-_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*+"(\s*+:)?|([\[{])|([\]}])|[^\s"\[\]{},:]++|(")', re.DOTALL)
+_TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"(\s*+:)?|([\[{])|([\]}])|[^\s"\[\]{},:]++|(")', re.DOTALL)
 
 # One that never closes ends with the body, so that nothing is scanned twice.
-_STRING = re.compile(rb'"(?:[^"\\]|\\.)*+(?:"|\Z)', re.DOTALL)
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\Z)', re.DOTALL)
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 

@@ -38,14 +38,14 @@ def find_urls(text: str) -> Iterator[Found]:
     """Every URL in ``text`` as it stands there, relative ones of tags and markdown too; repeats are not removed."""
     if not _MARKS.search(text):
         return
-    if _BBCODE.search(text):
-        yield from _in_bbcode(text)
-        text = _BBCODE_CARD.sub(" ", text)
     plain = text
     if "<" in text:
         pieces: list[str] = []
         yield from _in_html(text, pieces)
         plain = "\n".join(pieces)
+    if _BBCODE.search(text):
+        yield from _in_bbcode(text)
+        plain = _CARD_NOISE.sub(" ", plain)
     if _MARKDOWN.search(text):
         yield from _in_markdown(text, plain)
     else:
@@ -139,7 +139,7 @@ def _shown(name: str, attributes: dict[str, str]) -> Iterator[Found]:
 
 
 # https://html.spec.whatwg.org/#parsing-a-srcset-attribute
-_CANDIDATE = re.compile(r"[\s,]*+(\S+?)(?:,(?=\s|$)|\s[^,]*+(?:,|$)|$)")
+_CANDIDATE = re.compile(r"([^\s,]\S*?)(?:,(?=\s|$)|\s[^,]*+(?:,|$)|$)")
 
 
 def _srcset(value: str) -> Iterator[str]:
@@ -179,6 +179,9 @@ def _in_markdown(text: str, plain: str) -> Iterator[Found]:
         for token in _markdown().parse(text):
             yield from _of_token(token)
         if plain is not text:
+            # What markdown takes for a block of HTML it does not look into; others may.
+            for match in _ANY_LINK.finditer(plain):
+                yield Found(_unescape(match[1]), shown=False)
             yield from _bare(_ANY_LINK.sub(" ", plain))
         return
     # Too much for a parser: which brackets are an image's is not known, so all are where there is one.
@@ -210,9 +213,11 @@ def _unescape(destination: str) -> str:
 
 
 # --- bbcode (Friendica reads its own source again) -------------------------------------------------------------------
-_BBCODE_SHOWN = re.compile(r"\[(?:img|video|audio|media)(?:=([^\]\s]*+))?[^\]]*+\]([^\[\]\s]*+)", re.IGNORECASE)
-_BBCODE_CARD = re.compile(r"\[(?:attachment|share)\b([^\]]*+)\]", re.IGNORECASE)
+_BBCODE_SHOWN = re.compile(r"\[(?:img|video|audio|media)(?:=([^\[\]\s]*+))?[^\[\]]*+\]([^\[\]\s]*+)", re.IGNORECASE)
+_BBCODE_CARD = re.compile(r"\[(?:attachment|share)\b([^\[\]]*+)\]", re.IGNORECASE)
 _CARD_VALUE = re.compile(r"\b(url|link|image|preview|avatar)='([^']++)'")
+_CARD_NOISE = re.compile(r"\b(?:(?:publisher|author)_(?:url|img)|profile)='[^']*+'")
+"""Links of a card that nobody previews or shows."""
 
 
 def _in_bbcode(text: str) -> Iterator[Found]:

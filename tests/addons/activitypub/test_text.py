@@ -1,0 +1,202 @@
+import pytest
+
+from addons.activitypub.text import Found, find_urls
+
+A = "https://a.example/a"
+B = "https://b.example/b.png"
+
+
+def shown(text: str) -> set[str]:
+    return {found.url for found in find_urls(text) if found.shown}
+
+
+def links(text: str) -> set[str]:
+    return {found.url for found in find_urls(text) if not found.shown}
+
+
+@pytest.mark.parametrize(
+    ("text", "urls"),
+    [
+        (f'<img src="{A}">', {A}),
+        (f"<IMG alt='a > b' SRC='{A}'/>", {A}),
+        (f"<img src={A}>", {A}),
+        (f'<img alt="x < y" src="{A}">', {A}),
+        (f'<img/src="{A}"/onerror=x>', {A}),
+        (f'<img\nsrc = "{A}"\n>', {A}),
+        ('<img src="https://a.example/?a=1&amp;b=2&#38;c=3">', {"https://a.example/?a=1&b=2&c=3"}),
+        (f'<img srcset="{A} 1x, {B} 2x">', {A, B}),
+        (f'<img srcset="{A}, {B} 640w,">', {A, B}),
+        ('<img srcset="data:image/png;base64,AA== 1x">', {"data:image/png;base64,AA=="}),
+        ('<img src="/relative.png">', {"/relative.png"}),
+        (f'<img data-src="{A}" src="{B}">', {A, B}),
+        (f'<picture><source srcset="{A}"><img src="{B}"></picture>', {A, B}),
+        (f'<video poster="{A}" src="{B}"></video>', {A, B}),
+        (f'<video><source src="{A}" type="video/mp4"></video>', {A}),
+        (f'<audio src="{A}"></audio>', {A}),
+        (f'<embed src="{A}"><object data="{B}">', {A, B}),
+        (f'<svg><image xlink:href="{A}"/><image href="{B}"/></svg>', {A, B}),
+        (f'<input type="image" src="{A}">', {A}),
+        (f'<td background="{A}">', {A}),
+        (f"<p style=\"background-image: URL('{A}')\">", {A}),
+        (f'<a href="{A}"><img src="{B}"></a>', {B}),
+        # where parsers disagree, it is found
+        (f'<!-- <img src="{A}"> -->', {A}),
+        (f'<textarea><img src="{A}"></textarea>', {A}),
+        (f'<noscript><img src="{A}"></noscript>', {A}),
+        (f'<p a"><img src="{A}">"', {A}),
+        (f'<p ="><img src="{A}">', {A}),
+        (f'<p title="><img src={A}>', {A}),
+        (f'<img src="{A}" ', {A}),
+        (f'<img src="{A}', {A}),
+        ("<imgsrc='https://a.example/x'>", set()),
+        ("<image>", set()),
+        ("&lt;img src='https://a.example/x.gif'&gt;", set()),
+    ],
+)
+def test_what_html_shows(text: str, urls: set[str]) -> None:
+    assert shown(text) == urls
+
+
+@pytest.mark.parametrize(
+    ("text", "urls"),
+    [
+        (f'<a href="{A}">x</a>', {A}),
+        (f'<a class="x" href={A}>{B}</a>', {A}),
+        (f'<a href="{A}">x</a> and {B}', {A, B}),
+        (f"<p>{A}</p><p>{B}</p>", {A, B}),
+        (f'<area href="{A}">', {A}),
+        (f'<iframe src="{A}"></iframe>', {A}),
+        (f'<a href="{A}', set()),
+        (f'<link rel="icon" href="{A}">', set()),
+        ("https://a.example/?a=1&amp;b=2<br>", {"https://a.example/?a=1&b=2"}),
+    ],
+)
+def test_what_html_links_to(text: str, urls: set[str]) -> None:
+    assert links(text) == urls
+    assert not shown(text)
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        'class="u-url mention"',
+        'class="mention hashtag" rel="tag"',
+        'rel="nofollow tag"',
+        'class="h-card"',
+        'class="hashtag"',
+    ],
+)
+def test_links_to_people_and_hashtags_are_mentions(attributes: str) -> None:
+    assert list(find_urls(f'<a {attributes} href="{A}">@x</a>')) == [Found(A, shown=False, mention=True)]
+    assert list(find_urls(f'<a class="unmentioned" rel="tags" href="{A}">@x</a>')) == [Found(A, shown=False)]
+
+
+@pytest.mark.parametrize(
+    ("text", "urls"),
+    [
+        (f"![alt]({A})", {A}),
+        (f'![]({A} "title")', {A}),
+        (f"![a]( <{A}> )", {A}),
+        (f"![a [b [c] d] e]({A})", {A}),
+        ("![a](https://a.example/x_(y).png)", {"https://a.example/x_(y).png"}),
+        (r"![a](https://a.example/x\_y.png)", {"https://a.example/x_y.png"}),
+        ("![a](https://a.example/?a&amp;b)", {"https://a.example/?a&b"}),
+        ("![a](/pictrs/image/x)", {"/pictrs/image/x"}),
+        (f"![alt][ref]\n\n[ref]: {A}", {A}),
+        (f"![ref]\n\n[ref]: <{A}>", {A}),
+        (f"[![thumbnail]({A})]({B})", {A}),
+        (f"{'> ' * 60}![deep]({A})", {A}),
+        (f"    ![in what may be code]({A})", {A}),
+        (f"<img src='{A}'> and ![]({B})", {A, B}),
+        (f"* **![a]({A})**\n* ~~![b]({B})~~", {A, B}),
+    ],
+)
+def test_what_markdown_shows(text: str, urls: set[str]) -> None:
+    assert shown(text) == urls
+
+
+@pytest.mark.parametrize(
+    ("text", "urls"),
+    [
+        (f"[x]({A})", {A}),
+        (f"<{A}>", {A}),
+        (f"[x][y]\n\n[y]: {A}", {A}),
+        (f"see {A}, and ({B}).", {A, B}),
+        (f"*{A}* _{B}_", {A, B}),
+        (f"`{A}`", {A}),
+        (f"```\n{A}\n```\n[x]({B})", {A, B}),
+        (f"[x]({A}) then {B}", {A, B}),
+        (f'<p>[x]({A})</p> <a href="{B}">y</a>', {A, B}),
+        ("https://a.example/wiki/X_(y)", {"https://a.example/wiki/X_(y)"}),
+        ("(https://a.example/x)", {"https://a.example/x"}),
+        ("HTTPS://A.example/x!", {"HTTPS://A.example/x"}),
+        ("no link: example.org, mailto:a@b.example, 1 < 2 > 1, [x] (y)", set()),
+    ],
+)
+def test_what_markdown_and_plain_text_link_to(text: str, urls: set[str]) -> None:
+    assert links(text) == urls
+    assert not shown(text)
+
+
+@pytest.mark.parametrize("filler", ["[x] " * 500, "word " * 10_000], ids=["brackets", "length"])
+def test_markdown_too_much_for_a_parser_hides_nothing(filler: str) -> None:
+    text = f"{filler}\n![a[b[c[d]]]]({A}) ![r][r]\n\n[r]: {B}\n"
+    assert shown(text) == {A, B}
+    text = f"{filler}\n[x]({A}) [r][r] https://c.example/\n\n[r]: {B}\n"
+    assert links(text) == {A, B, "https://c.example/"}
+    assert not shown(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "images", "others"),
+    [
+        (f"[img]{A}[/img]", {A}, set()),
+        (f"[img=640x480]{A}[/img]", {A}, set()),
+        (f"[img={A}]an image[/img]", {A}, set()),
+        (f"[url={A}][img]{B}[/img][/url]", {B}, {A}),
+        (f"[url]{A}[/url] [video]{B}[/video]", {B}, {A}),
+        (f"[attachment type='link' url='{A}' publisher_img='https://c.example/' image='{B}']x[/attachment]", {B}, {A}),
+        (f"[share author='x' profile='https://c.example/' avatar='{B}' link='{A}']x[/share]", {B}, {A}),
+    ],
+)
+def test_bbcode(text: str, images: set[str], others: set[str]) -> None:
+    assert shown(text) == images
+    assert links(text) - images == others
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<div>" * 200_000,
+        "<a href=x>" * 100_000,
+        '<a title="' * 100_000,
+        "<img " * 200_000,
+        "<img src='" * 100_000,
+        "<p " + "a" * 1_000_000,
+        "<p " + "a =" * 300_000,
+        "![" * 500_000,
+        "[" * 1_000_000,
+        "![[]" * 250_000,
+        "](" * 500_000,
+        "![](" * 250_000,
+        "[x]: https://a.example/\n" * 40_000,
+        "https://(" * 100_000,
+        "https://[" * 100_000,
+        "https://a.example/(" * 50_000,
+        '<img srcset="' + ", " * 500_000 + '">',
+        '<img srcset="' + "a," * 500_000 + '">',
+        '<p style="' + "url( " * 200_000 + '">',
+        "[attachment " * 80_000,
+        "[img" * 250_000,
+        "`" * 200_000 + "](",
+        "> " * 16_000 + "](",
+        "- " * 16_000 + "](",
+        "*a " * 10_000 + "](",
+        "<https:" * 100_000,
+        "&#x" * 300_000 + "<",
+    ],
+    ids=lambda text: text[:12],
+)
+def test_hostile_text_comes_to_an_end(text: str) -> None:
+    # A megabyte each: anything that scans twice would take minutes.
+    assert sum(1 for _ in find_urls(text)) <= len(text)
