@@ -26,8 +26,6 @@ from classifier.types import CannotStartError
 MAX_TASKS = 2_000
 """A process is replaced after this many tasks, so that what a library leaks does not add up."""
 
-_NICE = 5
-
 _GRACE = 2.0
 """Seconds beyond the wall limit in which pebble has to report; past it the whole slot is thrown away."""
 
@@ -173,8 +171,6 @@ def _enter(memory: int, prepare: Callable[[], None] | None) -> None:
     """First thing in a new process: bounds that it keeps for life."""
     # Pebble asks a process to end in Python code, which a loop in a C library never gets to.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    # The doors' event loop comes first where cores are few.
-    os.nice(_NICE)
     # libtiff and others write what they think of broken files to stderr, past any logging.
     devnull = os.open(os.devnull, os.O_WRONLY)
     os.dup2(devnull, 2)

@@ -1,0 +1,150 @@
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from addons.cli import main
+from addons.commands.check_ import AT_ONCE
+from classifier.decode import pdq_of
+from tests.drawing import animation, encode, shape, textured
+
+CONFIG = """\
+server: {upstream: http://127.0.0.1:1, listen: 127.0.0.1:2}
+classifier:
+  clip: {model: fediward-tiny, pretrained: demo-shapes}
+  nudity: null
+  hashes: [{name: ours, file: list.csv}]
+  decode: {processes: 1}
+  queue: 4
+fetch: {max_bytes: 256KiB}
+concepts: demo-shapes
+rules:
+  - {name: known, when: {hash.ours: 1}, do: drop}
+  - {name: forbidden-shape, when: {clip.red_circle: ">0.5"}, do: reject}
+  - {name: marked, when: {sensitive: true}, do: record}
+on: {unsupported: record, undecodable: drop, too_large: reject}
+"""
+"""The whole way, with the tiny model."""
+
+LIGHT = """\
+server: {upstream: http://127.0.0.1:1, listen: 127.0.0.1:2}
+classifier:
+  clip: null
+  nudity: null
+  hashes: [{name: ours, file: list.csv}]
+  decode: {processes: 1}
+  queue: 4
+rules:
+  - {name: known, when: {hash.ours: 1}, do: drop}
+  - {name: marked, when: {sensitive: true}, do: record}
+on: {unsupported: record}
+"""
+"""Without torch, which takes seconds to load."""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("check")
+    (folder / "config.yaml").write_text(CONFIG)
+    (folder / "light.yaml").write_text(LIGHT)
+    (folder / "known.png").write_bytes(encode(textured(1)))
+    (folder / "near.jpg").write_bytes(encode(textured(2), "JPEG", quality=60))
+    (folder / "circle.png").write_bytes(encode(shape("circle", "red", "white")))
+    (folder / "square.gif").write_bytes(animation([shape("square", "blue"), shape("square", "blue", "black")]))
+    (folder / "drawing.svg").write_text("<svg/>")
+    (folder / "empty.png").write_bytes(b"")
+    (folder / "large.png").write_bytes(encode(textured(3)).ljust((256 << 10) + 1, b"\0"))
+    (folder / "largest.png").write_bytes(encode(textured(3)).ljust(256 << 10, b"\0"))
+    digest = hashlib.sha256((folder / "known.png").read_bytes()).hexdigest()
+    pdq, _ = pdq_of(np.asarray(textured(2)))
+    (folder / "list.csv").write_text(f"sha256,{digest},here,\npdq,{pdq},there,\n")
+    return folder
+
+
+def check(folder: Path, *words: str, config: str = "light.yaml") -> Result:
+    files = [str(folder / word) if "." in word and not word.startswith("-") else word for word in words]
+    return CliRunner().invoke(main, ["check", "-c", str(folder / config), *files])
+
+
+def test_each_outcome(folder: Path) -> None:
+    names = [
+        "known.png",
+        "near.jpg",
+        "circle.png",
+        "square.gif",
+        "drawing.svg",
+        "empty.png",
+        "large.png",
+        "largest.png",
+    ]
+    done = check(folder, *names, "--json", config="config.yaml")
+    assert done.exit_code == 0, done.output
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [(Path(line["file"]).name, line["action"], line["rule"], line["cause"]) for line in lines] == [
+        ("known.png", "drop", "known", None),
+        ("near.jpg", "drop", "known", None),
+        ("circle.png", "reject", "forbidden-shape", None),
+        ("square.gif", "pass", None, None),
+        ("drawing.svg", "record", None, "unsupported"),
+        ("empty.png", "drop", None, "undecodable"),
+        ("large.png", "reject", None, "too_large"),
+        ("largest.png", "pass", None, None),
+    ]
+    for line in lines:
+        assert list(line) == ["file", "sha256", "pdq", "symbols", "rule", "cause", "action", "ms"]
+        assert line["ms"] > 0 or line["cause"]
+        if line["rule"] == "known":
+            assert line["symbols"]["hash.ours"] == 1.0
+        else:
+            assert "hash.ours" not in line["symbols"]
+        if Path(line["file"]).name != "large.png":
+            assert line["sha256"] == hashlib.sha256(Path(line["file"]).read_bytes()).hexdigest()
+    assert lines[0]["pdq"] is not None
+    assert lines[6]["sha256"] is None, "only its beginning was read"
+
+
+def test_many_files_come_in_order(folder: Path) -> None:
+    names = ["known.png", "square.gif"] * AT_ONCE
+    done = check(folder, *names, "--json")
+    assert [Path(json.loads(line)["file"]).name for line in done.stdout.splitlines()] == names
+
+
+def test_table(folder: Path) -> None:
+    done = check(folder, "known.png", "drawing.svg")
+    assert done.exit_code == 0
+    for words in ("known.png", "drop", "rule known", "hash.ours 1.00", "(here)", "unsupported: SVG", "record"):
+        assert words in done.stdout
+
+
+@pytest.mark.parametrize(("marked", "action"), [([], "pass"), (["--sensitive"], "record")])
+def test_sensitive(folder: Path, marked: list[str], action: str) -> None:
+    done = check(folder, "square.gif", "--json", *marked)
+    assert json.loads(done.stdout)["action"] == action
+
+
+def test_unreadable_files_are_named_and_the_others_judged(folder: Path) -> None:
+    done = check(folder, "nowhere.png", "known.png", "--json")
+    assert done.exit_code == 1
+    assert f"{folder}/nowhere.png: No such file or directory" in done.stderr
+    assert [json.loads(line)["action"] for line in done.stdout.splitlines()] == ["drop"]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("serve: {}\n", "server"), (LIGHT.replace("list.csv", "broken.csv"), "broken.csv:1: expected kind,hash")],
+)
+def test_a_configuration_that_cannot_be_used(tmp_path: Path, text: str, words: str) -> None:
+    (tmp_path / "config.yaml").write_text(text)
+    (tmp_path / "broken.csv").write_text("x\n")
+    (tmp_path / "x.png").write_bytes(encode(shape()))
+    done = check(tmp_path, "x.png", config="config.yaml")
+    assert done.exit_code == 2
+    assert words in done.stderr
+
+
+def test_usage() -> None:
+    assert CliRunner().invoke(main, ["check"]).exit_code == 2
+    assert CliRunner().invoke(main, ["check", "--help"]).exit_code == 0
