@@ -14,10 +14,10 @@ from addons.policy.words import Hit
 from classifier import JudgedFrame
 
 _DONE = {
-    "drop": "was dropped: the sender was told it arrived, the server never saw it",
+    "drop": "was dropped (the sender was told that it arrived)",
     "reject": "was refused",
     "hold": "was held",
-    "defer": "was put off: the sender was asked to come again",
+    "defer": "was put off (the sender was asked to come again)",
     "strip": "was let in without its media",
     "record": "was let in and noted",
     "pass": "was let in",
@@ -79,7 +79,7 @@ def command(id: str, config: Path, ledger: str | None, as_json: bool, activity: 
 def explanation(entry: Entry, rules: dict[str, Any], kept: datetime | None) -> list[str]:
     """The explanation, line by line, safe to print. ``rules``: what each asked; ``kept``: since when its JSON is."""
     by = f"{entry.actor or 'unknown'} ({entry.host or 'no host'})"
-    mode = "" if entry.mode == "enforce" else f" (only {entry.mode}d: in fact it was forwarded)"
+    mode = "" if entry.mode == "enforce" else f" (mode: {entry.mode})"
     lines = [
         f"Decision {entry.id}: {entry.action}{mode}",
         f"  when      {shown_time(entry.at)}, decided in {entry.took_ms:.0f} ms",
@@ -113,7 +113,8 @@ def _why(entry: Entry, rules: dict[str, Any]) -> list[str]:
         first = f"  The cause {entry.cause} decided ({_CAUSES.get(entry.cause, 'something went wrong')})"
     else:
         first = "  No rule and no cause applied"
-    lines = [f"{first}{_where(deciding)}: it {_DONE.get(entry.action, entry.action)}."]
+    done = _DONE.get(entry.action, entry.action) if entry.mode == "enforce" else "was forwarded all the same"
+    lines = [f"{first}{_where(deciding)}; it {done}."]
     if deciding is not None:
         lines += _figures(entry, deciding, rules)
     for hit in entry.hits:

@@ -9,7 +9,7 @@ _DATA_URL = re.compile(r"\s*data:([^,;\s]{0,64})", re.IGNORECASE)
 # Each is linear in the body's length: possessive, and a run can begin only where the one before it ended.
 _DATA_BYTES = re.compile(rb"(data:[^,:\"\s]{0,256},)((?:[^\"\s\\]++|\\.)++)", re.IGNORECASE | re.DOTALL)
 _MAYBE_RUN = re.compile(rb"(?<![A-Za-z0-9+/=_%\\-])[A-Za-z0-9+/=_%\\-]{1024,}+")
-_RUN = re.compile(rb"(?<![A-Za-z0-9+/=_%-])[A-Za-z0-9+/=_%-]{1024,}+")
+_RUN = re.compile(rb"(?:(?<!\\)\\++)?(?<![A-Za-z0-9+/=_%-])[A-Za-z0-9+/=_%-]{1024,}+")
 _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 

@@ -31,7 +31,8 @@ def parsed(url: str) -> URL:
         address = make_url(url)
     except (ArgumentError, ValueError):
         address = None
-    if address is None:
+    # An unescaped @ in a password would make its end a host or database, which messages show.
+    if address is None or "@" in f"{address.host}{address.database if address.host else ''}":
         raise LedgerError(
             "the ledger's address is no database URL: write sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DATABASE "
             "(in a password, write @ : / and % as %40 %3A %2F and %25)"

@@ -43,6 +43,10 @@ def _without_secrets(url: URL, text: str) -> str:
     return re.sub(r"(password\s*=\s*)\S+", r"\1***", text, flags=re.IGNORECASE)
 
 
+def _writable(path: Path) -> bool:
+    return os.access(path, os.W_OK, effective_ids=os.access in os.supports_effective_ids)
+
+
 def _about_file(path: Path, said: str) -> str:
     where = f"ledger file {path.absolute()}"
     folder = path.absolute().parent
@@ -52,7 +56,7 @@ def _about_file(path: Path, said: str) -> str:
     if path.is_dir():
         return f"{where}: this is a directory; name a file in `ledger.url`"
     if "readonly" in low or "unable to open" in low:
-        if path.exists() and not os.access(path, os.W_OK):
+        if path.exists() and not _writable(path):
             return f"{where}: fediward's user may not write to it ({said}); change the file's owner or mode"
         return (
             f"{where}: it cannot be opened or written ({said}); fediward's user must be allowed to write in {folder} "

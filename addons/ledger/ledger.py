@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Self
 
-from sqlalchemy import URL, Engine
+from sqlalchemy import URL
 
 from addons.ledger.database import BUSY, engine_for, parsed
 from addons.ledger.entry import Entry, utc_now
@@ -30,8 +30,7 @@ QUEUE_BYTES = 64 << 20
 class Ledger:
     """An open ledger. Make it with :meth:`open`; all methods may be called from any thread."""
 
-    def __init__(self, engine: Engine, url: URL, store: Store, pending: Pending, clock: Callable[[], datetime]) -> None:
-        self._engine = engine
+    def __init__(self, url: URL, store: Store, pending: Pending, clock: Callable[[], datetime]) -> None:
         self._url = url
         self._store = store
         self._pending = pending
@@ -62,9 +61,8 @@ class Ledger:
         except BaseException:
             engine.dispose()
             raise
-        return cls(
-            engine, address, Store(engine, keep, keep_dropped, dropped_bytes), Pending(queue, queue_bytes), clock
-        )
+        store = Store(engine, keep, keep_dropped, dropped_bytes)
+        return cls(address, store, Pending(queue, queue_bytes), clock)
 
     def write(self, entry: Entry) -> bool:
         """Hand ``entry`` over to be written; never waits. False, and one more :attr:`lost`, where the queue is full."""
@@ -107,15 +105,15 @@ class Ledger:
         try:
             while rows := self._store.prune_batch(now):
                 total += rows
+            while self._store.give_back():
+                pass
         except Exception as error:
             raise explained(self._url, error) from error
         return total
 
     def close(self, timeout: float = 5.0) -> bool:
         """Write what waits, for at most ``timeout`` seconds, and end; False where something could not be written."""
-        written = self._writer.stop(timeout)
-        self._engine.dispose()
-        return written
+        return self._writer.stop(timeout)
 
     def __enter__(self) -> Self:
         return self

@@ -15,7 +15,7 @@ from addons.ledger.tables import counters, decisions, dropped, media, policies
 PRUNED = 500
 """Rows that one pruning transaction deletes at most, so that it holds the lock for some milliseconds only."""
 FREED = 1000
-"""Free pages (4 KiB each) that one pruning transaction gives back to the file system at most (SQLite)."""
+"""Free pages (4 KiB each) that one transaction gives back to the file system at most (SQLite)."""
 
 type Tally = Mapping[tuple[date, str, str], int]
 """(day in UTC, door, action) to how many deliveries."""
@@ -64,10 +64,24 @@ class Store:
     def prune_batch(self, now: datetime) -> int:
         """Delete at most :data:`PRUNED` rows that are older than they are kept; how many rows went (0: all is done)."""
         with self.engine.begin() as connection:
-            rows = self._prune_dropped(connection, now) or self._prune_decisions(connection, now)
-            if connection.dialect.name == "sqlite":
-                _give_back(connection)
-        return rows
+            return self._prune_dropped(connection, now) or self._prune_decisions(connection, now)
+
+    def give_back(self) -> bool:
+        """Give at most :data:`FREED` free pages of an SQLite file back to the file system; whether there were any.
+
+        Free pages are used again by new rows. Only where they exceed a quarter of the file (``keep`` was lowered, a
+        flood is over) do they go, for otherwise the file would shrink and grow all day. PostgreSQL sees to itself.
+        """
+        if self.engine.dialect.name != "sqlite":
+            return False
+        with self.engine.begin() as connection:
+            free = connection.exec_driver_sql("PRAGMA freelist_count").scalar_one()
+            pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
+            if free <= FREED or free * 4 <= pages:
+                return False
+            # The driver's own cursor: each fetch frees one page, and SQLAlchemy sees no rows to fetch.
+            connection.connection.cursor().execute(f"PRAGMA incremental_vacuum({FREED})").fetchall()
+        return True
 
     def _prune_dropped(self, connection: Connection, now: datetime) -> int:
         oldest = select(dropped.c.decision_id).order_by(dropped.c.at, dropped.c.decision_id)
@@ -109,12 +123,3 @@ def _add(connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) -
 
 def _insert(connection: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:
     return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)
-
-
-def _give_back(connection: Connection) -> None:
-    # Free pages are used again by new rows. Only what exceeds a quarter of the file (keep was lowered, a flood is
-    # over) goes back to the file system, for otherwise the file would shrink and grow all day.
-    free = connection.exec_driver_sql("PRAGMA freelist_count").scalar_one()
-    pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
-    if free > FREED and free * 4 > pages:
-        connection.exec_driver_sql(f"PRAGMA incremental_vacuum({FREED})").fetchall()

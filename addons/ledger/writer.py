@@ -67,6 +67,13 @@ class Writer:
         return not lost and not self._thread.is_alive()
 
     def _run(self) -> None:
+        try:
+            self._loop()
+        finally:
+            # Here, not in stop(): that may have given up waiting while a connection is still in use.
+            self._store.engine.dispose()
+
+    def _loop(self) -> None:
         pause = 0.0
         while not self._end:
             if pause:
@@ -107,7 +114,7 @@ class Writer:
             self._next_count = now + COUNT_EVERY
         if now >= self._next_prune and not self._stop.is_set():
             # One batch a turn: entries go before old rows.
-            if self._store.prune_batch(self._clock()):
+            if self._store.prune_batch(self._clock()) or self._store.give_back():
                 self._pending.wake.set()
             else:
                 self._next_prune = now + PRUNE_EVERY

@@ -1,0 +1,131 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from addons.activitypub.references import MediaRef
+from addons.cli import main
+from addons.ledger import Ledger
+from addons.policy.words import Action, Cause, Decision, Hit, Medium
+from tests.addons.ledger.samples import FAILED, WALK, entry, write
+
+EVIL = "\x1b[2J\x9b1m\u202e\r\nforged: line"
+WHEN = {"clip.minor": ">0.5", "any": [{"hash.*": "=1"}, {"clip.drawn": ">0.9"}], "not": {"hash.ours": "<1"}}
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path}/l.db"
+
+
+def run(url: str, *words: str) -> Result:
+    return CliRunner().invoke(main, ["explain", "--ledger", url, *words])
+
+
+def test_a_rule_is_explained_with_scores_and_thresholds(url: str) -> None:
+    with Ledger.open(url) as ledger:
+        ledger.note_policy("policy-1", {"forbidden": WHEN})
+        ledger.write(entry(id="one"))
+    result = run(url, "ONE")
+    assert result.exit_code == 0
+    lines = result.stdout.splitlines()
+    told = [" ".join(line.split()) for line in lines]
+    for line in (
+        "Decision one: drop",
+        "when 2026-03-01 12:00:00Z, decided in 250 ms",
+        "what Create > Note",
+        "actor https://a.example/u/eve (a.example)",
+        "sent from 198.51.100.7",
+        'The rule "forbidden" decided on medium 1, frame 3; it was dropped (the sender was told that it arrived).',
+        "clip.minor 0.7500 the rule asks >0.5",
+        "hash.* 1.0000 the rule asks =1",
+        "clip.drawn absent the rule asks >0.9",
+        "hash.ours 1.0000 the rule asks not <1",
+        "Also applied: cause timeout, record on medium 2.",
+        "1. image https://a.example/x.gif",
+        "stood at /object/attachment/0/url, marked sensitive",
+        "led to https://cdn.a.example/x.gif",
+        "came from 203.0.113.9",
+        f"image/gif, 640 x 480, 2 frame(s) judged; sha256 {'ab' * 32}",
+        "judged in 12 ms by clip-1",
+        f"on the list ours: pdq {'cd' * 32}, distance 12, frame 1, from a drawn square, note",
+        "frame 0: clip.minor 0.250",
+        "pdq none (too flat)",
+        "frame 3: hash.ours 1.000, clip.minor 0.750",
+        "not judged, timeout (judging took too long): too slow",
+        "Policy version policy-1",
+        "Model engine-1",
+        "The activity's JSON is kept since 2026-03-01 12:00:00Z: fediward explain one --activity",
+    ):
+        assert line in told
+
+
+def test_a_cause_is_explained(url: str) -> None:
+    hit = Hit(Action.DEFER, cause=Cause.TIMEOUT, medium=0)
+    write(url, entry(id="one", decision=Decision(Action.DEFER, hit, (hit,)), media=(FAILED,)))
+    told = run(url, "one").stdout
+    assert "The cause timeout decided (judging took too long) on medium 1; it was put off" in told
+    assert "    too slow\n" in told
+    assert "--activity" not in told
+
+
+def test_nothing_applied_observed_and_overflow_are_said(url: str) -> None:
+    hit = Hit(Action.DROP, rule="by-host")
+    write(
+        url,
+        entry(id="none", decision=Decision(Action.PASS), walk=replace(WALK, overflow="media")),
+        entry(id="seen", mode="observe", decision=Decision(Action.DROP, hit, (hit,)), media=()),
+    )
+    told = run(url, "none").stdout
+    assert "No rule and no cause applied; it was let in." in told
+    assert "it passed the bound on media" in told
+    told = run(url, "seen").stdout
+    assert "Decision seen: drop (mode: observe)" in told
+    assert 'The rule "by-host" decided; it was forwarded all the same.' in told
+    assert "Media: none" in told
+
+
+def test_without_the_policys_rules_it_says_that_thresholds_were_not_noted(url: str) -> None:
+    write(url, entry(id="one"))
+    assert "what the rule asked was not noted" in run(url, "one").stdout
+
+
+def test_json(url: str) -> None:
+    with Ledger.open(url) as ledger:
+        ledger.note_policy("policy-1", {"forbidden": WHEN})
+        ledger.write(entry(id="one"))
+    told = json.loads(run(url, "one", "--json").stdout)
+    assert (told["id"], told["asked"], told["activity_kept"]) == ("one", WHEN, True)
+
+
+def test_the_activity_alone(url: str) -> None:
+    body = json.dumps({"type": "Create", "content": "é\u202e"}, ensure_ascii=False).encode()
+    write(url, entry(id="one", body=body), entry(id="two", decision=Decision(Action.RECORD)))
+    shown = run(url, "one", "--activity").stdout
+    assert json.loads(shown) == json.loads(body)
+    assert "\u202e" not in shown
+    result = run(url, "two", "--activity")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "only what was dropped or rejected is" in result.stderr
+
+
+@pytest.mark.parametrize("words", [[], ["--json"], ["--activity"]])
+def test_hostile_text_cannot_act_on_the_terminal(url: str, words: list[str]) -> None:
+    medium = Medium(MediaRef(EVIL, "image", EVIL), cause=Cause.TIMEOUT, message=EVIL, address=EVIL)
+    walk = replace(WALK, activity_id=EVIL, actor=EVIL, types=(EVIL,))
+    write(url, entry(id="one", media=(medium,), walk=walk, body=EVIL.replace("\n", "").encode()))
+    shown = run(url, "one", *words).stdout
+    assert all(line.isprintable() for line in shown.splitlines())
+    assert not any(line.startswith("forged") for line in shown.splitlines())
+
+
+def test_errors(url: str) -> None:
+    assert (run(url, "one").exit_code, run("nonsense", "one").exit_code) == (1, 1)
+    write(url)
+    result = run(url, "one\x1b")
+    assert result.exit_code == 1
+    assert "the ledger has no decision one\\u{1b}" in result.stderr
+    assert run(url, "one", "--json", "--activity").exit_code == 2
+    assert run(url).exit_code == 2

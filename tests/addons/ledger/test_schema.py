@@ -1,0 +1,64 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import text
+
+from addons.ledger import Ledger, LedgerError, Reader
+from addons.ledger.database import engine_for, parsed
+from addons.ledger.tables import metadata
+from tests.addons.ledger.samples import entry, write
+
+ROOT = Path(__file__).parents[3]
+
+
+def execute(url: str, statement: str) -> None:
+    engine = engine_for(parsed(url))
+    with engine.begin() as connection:
+        connection.execute(text(statement))
+    engine.dispose()
+
+
+def test_the_migrations_make_the_tables_that_the_code_knows(url: str) -> None:
+    write(url)
+    engine = engine_for(parsed(url))
+    with engine.begin() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, metadata) == []
+    engine.dispose()
+
+
+def test_a_newer_database_is_refused_and_left_alone(url: str) -> None:
+    write(url, entry())
+    execute(url, "UPDATE alembic_version SET version_num = '9999'")
+    for opened in (Ledger.open, Reader.open):
+        with pytest.raises(LedgerError, match=r"made by a newer fediward \(schema 9999, this one knows up to \d+\)"):
+            opened(url)
+    execute(url, "UPDATE alembic_version SET version_num = '0001'")
+    with Reader.open(url) as reader:
+        assert reader.get(entry(id="x").id) is None
+
+
+def test_a_reader_does_not_upgrade(url: str) -> None:
+    write(url)
+    execute(url, "DELETE FROM alembic_version")
+    with pytest.raises(LedgerError, match="no ledger is in this database"):
+        Reader.open(url)
+
+
+def test_a_failed_upgrade_leaves_nothing_behind(url: str) -> None:
+    execute(url, "CREATE TABLE policies (x INTEGER)")
+    with pytest.raises(LedgerError, match="policies"):
+        Ledger.open(url)
+    execute(url, "DROP TABLE policies")
+    write(url, entry())
+
+
+def test_processes_that_start_at_once_do_not_hinder_each_other(url: str) -> None:
+    code = "import sys; from addons.ledger import Ledger; Ledger.open(sys.argv[1]).close()"
+    started = [subprocess.Popen([sys.executable, "-c", code, url], cwd=ROOT) for _ in range(2)]
+    assert [process.wait(60) for process in started] == [0, 0]
+    write(url, entry())

@@ -1,0 +1,112 @@
+"""A real PostgreSQL for tests: Debian's package, started on a free port with its data in a folder of its own."""
+
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+import pytest
+
+_DEBIAN = Path("/usr/lib/postgresql")
+_STARTS_WITHIN = 60.0
+
+
+def binaries() -> Path | None:
+    """The folder with ``initdb`` and ``postgres``, the newest version where there are several; None where none is."""
+    found = sorted(
+        _DEBIAN.glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]) if path.parts[-3].isdigit() else 0
+    )
+    if not found and (command := shutil.which("initdb")):
+        found = [Path(command).resolve()]
+    found = [path for path in found if path.with_name("postgres").exists()]
+    return found[-1].parent if found else None
+
+
+@contextmanager
+def running(programs: Path) -> Iterator[str]:
+    """A server for as long as the context lasts; its address without a database: ``postgresql://ward@127.0.0.1:1234``."""
+    folder = Path(tempfile.mkdtemp(prefix="fediward-pg-"))
+    # PostgreSQL refuses to run as root.
+    user = _other_user() if os.geteuid() == 0 else None
+    if user:
+        shutil.chown(folder, user)
+    data = folder / "data"
+    log = folder / "log"
+    try:
+        subprocess.run(
+            [programs / "initdb", "-D", data, "-U", "ward", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"],
+            user=user, cwd=folder, check=True, capture_output=True, timeout=120,
+        )  # fmt: skip
+        port = _free_port()
+        with log.open("wb") as output:
+            server = subprocess.Popen(
+                [programs / "postgres", "-D", data, "-p", str(port), "-k", folder, "-h", "127.0.0.1", "-F"],
+                user=user, cwd=folder, stdout=output, stderr=output,
+            )  # fmt: skip
+        try:
+            address = f"postgresql://ward@127.0.0.1:{port}"
+            _wait(server, address, log)
+            yield address
+        finally:
+            server.terminate()
+            try:
+                server.wait(10)
+            except subprocess.TimeoutExpired:
+                server.kill()
+                server.wait(10)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """The address of a running PostgreSQL, one for the whole session."""
+    programs = binaries()
+    if programs is None:
+        pytest.skip("no PostgreSQL here: apt install postgresql (any version) to run this test")
+    with running(programs) as address:
+        yield address
+
+
+@pytest.fixture
+def postgres_url(postgres_server: str) -> Iterator[str]:
+    """A new, empty database of the test's own, dropped afterwards."""
+    name = f"t{uuid.uuid4().hex}"
+    with psycopg.connect(f"{postgres_server}/postgres", autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+        yield f"{postgres_server}/{name}"
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def _other_user() -> str:
+    import pwd
+
+    names = {entry.pw_name for entry in pwd.getpwall()}
+    return next(name for name in ("postgres", "nobody") if name in names)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    assert isinstance(port, int)
+    return port
+
+
+def _wait(server: subprocess.Popen[bytes], address: str, log: Path) -> None:
+    deadline = time.monotonic() + _STARTS_WITHIN
+    while True:
+        try:
+            psycopg.connect(f"{address}/postgres", connect_timeout=2).close()
+            return
+        except psycopg.OperationalError:
+            if server.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"PostgreSQL did not start: {log.read_text(errors='replace')[-2000:]}") from None
+            time.sleep(0.05)
