@@ -1,6 +1,7 @@
 """What is a delivery, and what is in its body: pure functions on a request's head and bytes."""
 
 import re
+import unicodedata
 import zlib
 from collections.abc import Sequence
 from urllib.parse import unquote
@@ -8,11 +9,15 @@ from urllib.parse import unquote
 import brotli
 import zstandard
 
-INBOXES = frozenset({"inbox", "site_inbox"})
-CONTENT_TYPES = frozenset({"application/activity+json", "application/ld+json"})
+INBOXES = frozenset({"inbox", "site_inbox", "sharedinbox"})
+CONTENT_TYPES = ("activity+json", "ld+json")
 MAX_ENCODINGS = 3
 MAX_DECODINGS = 8
+MAX_MEMBERS = 16
+"""Streams that one encoded body may be made of; each costs time, and honest senders send one."""
 _PIECE = 64 << 10
+_PATH_END = re.compile(r"[?#]")
+_NAME_END = re.compile(r"[;\0]")
 
 
 def is_delivery(method: str, path: str, content_types: Sequence[str]) -> bool:
@@ -21,17 +26,18 @@ def is_delivery(method: str, path: str, content_types: Sequence[str]) -> bool:
     if method.upper() != "POST":
         return False
     for value in content_types:
-        for part in value.split(","):
-            if part.partition(";")[0].strip().lower() in CONTENT_TYPES:
-                return True
-    return last_segment(path) in INBOXES
+        value = value.lower()
+        if any(name in value for name in CONTENT_TYPES):
+            return True
+    return names_inbox(path)
 
 
-def last_segment(path: str) -> str:
-    """The last path segment as the most lenient server would read it, lower-cased.
+def names_inbox(path: str) -> bool:
+    """Whether the most lenient server would read a request target as an inbox's.
 
-    Percent-decoded until nothing changes, without query, dot segments, ``;params``, trailing slashes and format
-    suffix. An absolute-form target keeps only its path.
+    Its last segment counts, lower-cased and percent-decoded until nothing changes, without query, dot segments,
+    ``;params``, trailing slashes and format suffix. Servers differ on whether an encoded ``?`` or ``#`` ends the path,
+    so both readings count. Friendica's inboxes are ``/inbox/NAME``.
     """
     path = path.partition("?")[0]
     for _ in range(MAX_DECODINGS):
@@ -39,18 +45,23 @@ def last_segment(path: str) -> str:
             break
         path = decoded
     else:
-        return "inbox"  # nobody encodes an honest path so often: in doubt it is one
-    path = re.split(r"[?#]", path, maxsplit=1)[0].replace("\\", "/")
+        return True  # nobody encodes an honest path so often
+    return _ends_in_inbox(path) or _ends_in_inbox(_PATH_END.split(path, maxsplit=1)[0])
+
+
+def _ends_in_inbox(path: str) -> bool:
     segments: list[str] = []
-    for segment in path.split("/"):
-        name = segment.partition(";")[0].strip()
+    for segment in path.replace("\\", "/").split("/"):
+        name = _NAME_END.split(segment, maxsplit=1)[0].strip()
         if name == "..":
             segments[-1:] = []
-        elif name not in ("", "."):
-            segments.append(name)
-    if not segments:
-        return ""
-    return segments[-1].partition(".")[0].strip().lower()
+        elif stem := name.partition(".")[0].strip():  # else empty, a dot or a mere suffix
+            segments.append(stem)
+    return bool(segments) and (_folded(segments[-1]) in INBOXES or _folded("".join(segments[-2:-1])) == "inbox")
+
+
+def _folded(name: str) -> str:
+    return (name if name.isascii() else unicodedata.normalize("NFKC", name)).casefold()
 
 
 class BodyTooLargeError(Exception):
@@ -98,7 +109,11 @@ def _inflate(body: bytes, limit: int, wbits: int) -> bytes:
     """Inflate every member: servers differ on whether they read past the first (RFC 1952 section 2.2)."""
     out = bytearray()
     rest = body
+    members = 0
     while rest:
+        members += 1
+        if members > MAX_MEMBERS:
+            raise BodyEncodingError(f"a body of more than {MAX_MEMBERS} compressed members")
         inflater = zlib.decompressobj(wbits)
         out += inflater.decompress(rest, limit + 1 - len(out))
         if len(out) > limit:
@@ -127,7 +142,17 @@ def _unzstd(body: bytes, limit: int) -> bytes:
     # 8 MiB is the window every decoder must support (RFC 8878 section 3.1.1.1.2); a larger one only costs memory.
     decoder = zstandard.ZstdDecompressor(max_window_size=8 << 20)
     with decoder.stream_reader(body, read_across_frames=True) as reader:
-        out = reader.read(limit + 1)
-    if len(out) > limit:
-        raise BodyTooLargeError
-    return out
+        if len(reader.read(limit + 1)) > limit:
+            raise BodyTooLargeError
+    # The reader above knows a bound, but not whether the last frame is complete; here it is the other way round.
+    out = b""
+    rest = body
+    for _ in range(MAX_MEMBERS):
+        frame = decoder.decompressobj()
+        out += frame.decompress(rest)
+        if not frame.eof:
+            raise EOFError("the stream ends early")
+        rest = frame.unused_data
+        if not rest:
+            return out
+    raise BodyEncodingError(f"a body of more than {MAX_MEMBERS} compressed frames")
