@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from classifier.pool import CrashedError, Limits, OverdueError, OverworkedError, Pool
 from classifier.types import CannotStartError
 
-LIMITS = Limits(memory=256 << 20, cpu=1.0, wall=3.0)
+LIMITS = Limits(memory=256 << 20, cpu=1.0, wall=60.0)
 FOREVER = "all(n >= 0 for n in iter(int, 1))"
 
 
@@ -60,7 +61,6 @@ async def test_files_cannot_be_written(pool: Pool, tmp_path: Path) -> None:
     ("function", "argument", "error"),
     [
         (eval, FOREVER, OverworkedError),
-        (time.sleep, 60, OverdueError),
         (os._exit, 3, CrashedError),
         (signal.raise_signal, signal.SIGSEGV, CrashedError),
         (signal.raise_signal, signal.SIGKILL, CrashedError),
@@ -73,6 +73,14 @@ async def test_what_goes_wrong_ends_one_task_only(
     with pytest.raises(error):
         await pool.run(function, argument)
     assert await pool.run(abs, -1) == 1
+
+
+async def test_what_hangs_is_killed() -> None:
+    pool = Pool(1, replace(LIMITS, wall=0.5))
+    with pytest.raises(OverdueError, match=r"longer than 0\.5 s"):
+        await pool.run(time.sleep, 60)
+    assert await pool.run(abs, -1) == 1
+    await pool.close()
 
 
 async def test_computing_time_is_counted_for_each_task(pool: Pool) -> None:
