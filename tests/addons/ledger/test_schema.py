@@ -60,5 +60,5 @@ def test_a_failed_upgrade_leaves_nothing_behind(url: str) -> None:
 def test_processes_that_start_at_once_do_not_hinder_each_other(url: str) -> None:
     code = "import sys; from addons.ledger import Ledger; Ledger.open(sys.argv[1]).close()"
     started = [subprocess.Popen([sys.executable, "-c", code, url], cwd=ROOT) for _ in range(2)]
-    assert [process.wait(60) for process in started] == [0, 0]
+    assert [process.wait(180) for process in started] == [0, 0]
     write(url, entry())
