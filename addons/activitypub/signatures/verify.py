@@ -35,7 +35,8 @@ def verify(
     """What the request's signature proves: RFC 9421 where there is a Signature-Input, else draft-cavage.
 
     ``target`` is the request line's target, byte for byte, or a whole URL; ``scheme`` is how the sender reached us,
-    where the target does not say so. ``body`` is as sent: still compressed where Content-Encoding says so.
+    where the target does not say so. ``headers`` are decoded as UTF-8 with surrogateescape, as mitmproxy does.
+    ``body`` is as sent: still compressed where Content-Encoding says so.
     ``skew`` is how far the Date or ``created`` may lie from ``now`` (with a time zone), either way.
     ``public_key_for`` may raise SignatureError itself. SignatureError: nothing is proved; the message says why.
     """
