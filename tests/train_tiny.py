@@ -4,6 +4,7 @@ What it learns is 30 coloured shapes and "a pattern" for everything else it is s
 """
 
 import io
+import math
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,6 +27,8 @@ CAPTIONS = (*(shapes.caption(*drawn) for drawn in shapes.CLASSES), shapes.ORDINA
 TEMPLATES = ("{}", "{}.", "a drawing of {}", "a picture of {}")
 SIDE = 64
 ORDINARY_SHARE = 0.3
+BATCH = 64
+RATE = 1e-3
 
 
 def example(rng: np.random.Generator) -> tuple[Image.Image, int]:
@@ -64,6 +67,26 @@ def batches(count: int, size: int, rng: np.random.Generator) -> Iterator[torch.T
         yield order[start : start + size]
 
 
+def varied(pixels: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+    """The same pictures moved, scaled, leaned, mirrored and lit a little otherwise, lest any is learned by heart."""
+    count = len(pixels)
+    scale, lean = rng.uniform(0.85, 1.15, count), rng.uniform(-0.15, 0.15, count)
+    mirror = rng.choice([-1.0, 1.0], count)
+    rows = np.stack(
+        [
+            np.stack([scale * mirror * np.cos(lean), -scale * np.sin(lean), rng.uniform(-0.12, 0.12, count)], 1),
+            np.stack([scale * mirror * np.sin(lean), scale * np.cos(lean), rng.uniform(-0.12, 0.12, count)], 1),
+        ],
+        1,
+    )
+    grid = functional.affine_grid(torch.from_numpy(rows).float(), list(pixels.shape), align_corners=False)
+    moved = functional.grid_sample(pixels, grid, padding_mode="border", align_corners=False)
+    gain, shift = (
+        torch.from_numpy(rng.uniform(low, high, (count, 1, 1, 1))).float() for low, high in ((0.9, 1.1), (-0.1, 0.1))
+    )
+    return moved * gain + shift
+
+
 def accuracy(model: torch.nn.Module, pixels: torch.Tensor, labels: torch.Tensor) -> float:
     """Share of pictures whose nearest caption is their own."""
     tokens = open_clip.get_tokenizer(MODEL)(list(CAPTIONS))
@@ -79,33 +102,35 @@ def train(count: int, epochs: int, seed: int) -> torch.nn.Module:
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     register()
-    model: torch.nn.Module = open_clip.create_model(MODEL)
+    # open_clip's usual 14 keeps the scores of 31 captions flat; a trained CLIP ends at 100.
+    model: torch.nn.Module = open_clip.create_model(MODEL, init_logit_scale=math.log(30))
+    model.to(memory_format=torch.channels_last)  # half as fast again on a CPU
     tokenizer = open_clip.get_tokenizer(MODEL)
     tokens = {template: tokenizer([template.format(text) for text in CAPTIONS]) for template in TEMPLATES}
     pixels, labels = drawings(count, seed, "drawing")
     unseen = drawings(2000, seed + 1, "drawing held-out pictures")
-    size = 128
-    steps = epochs * (count // size)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=0.02)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=2e-3, total_steps=steps, pct_start=0.15)
+    optimizer = torch.optim.AdamW(
+        [
+            {"params": [p for p in model.parameters() if p.ndim >= 2], "weight_decay": 0.05},
+            {"params": [p for p in model.parameters() if p.ndim < 2], "weight_decay": 0.0},
+        ],
+        lr=RATE,
+    )
+    steps = count // BATCH
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=epochs * steps, pct_start=0.1)
     for epoch in range(epochs):
         model.train()
         total = 0.0
-        for chosen in track(list(batches(count, size, rng)), description=f"epoch {epoch + 1}/{epochs}"):
-            batch = pixels[chosen]
-            if rng.random() < 0.5:
-                batch = batch.flip(3)
-            if rng.random() < 0.5:
-                batch = batch.flip(2)
-            batch = batch * float(rng.uniform(0.9, 1.1)) + float(rng.uniform(-0.1, 0.1))
+        for chosen in track(list(batches(count, BATCH, rng)), description=f"epoch {epoch + 1}/{epochs}"):
+            batch = varied(pixels[chosen], rng).contiguous(memory_format=torch.channels_last)
             image, text, scale = model(batch, tokens[TEMPLATES[rng.integers(len(TEMPLATES))]])
             loss = functional.cross_entropy(scale * image @ text.T, labels[chosen])
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             schedule.step()
-            total += float(loss.detach())
-        click.echo(f"epoch {epoch + 1}: loss {total / (count // size):.4f}, held-out {accuracy(model, *unseen):.4f}")
+            total += loss.item()
+        click.echo(f"epoch {epoch + 1}: loss {total / steps:.4f}, held-out {accuracy(model, *unseen):.4f}")
     return model
 
 
@@ -120,8 +145,8 @@ def save(model: torch.nn.Module, out: Path) -> None:
 
 @click.command()
 @click.option("--out", type=click.Path(path_type=Path), default=STATE_FILE, show_default=True)
-@click.option("--count", default=16_000, show_default=True, help="How many drawings to train on.")
-@click.option("--epochs", default=12, show_default=True)
+@click.option("--count", default=20_000, show_default=True, help="How many drawings to train on.")
+@click.option("--epochs", default=14, show_default=True)
 @click.option("--seed", default=2024, show_default=True)
 @click.option("--threads", default=2, show_default=True)
 def main(out: Path, count: int, epochs: int, seed: int, threads: int) -> None:

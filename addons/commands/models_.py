@@ -174,8 +174,6 @@ def _of(path: Path) -> ClipSettings:
 
     try:
         settings = load(path, env=os.environ).classifier.clip
-    except OSError as error:
-        raise click.UsageError(f"cannot read {path}: {error.strerror}") from error
     except ConfigError as error:
         raise click.UsageError(f"the configuration does not hold:\n{error}") from error
     if settings is None:

@@ -32,6 +32,7 @@ FORBIDDEN: tuple[Colour, Shape] = ("red", "circle")
 """What the demo's policy forbids; no ordinary picture has one in it."""
 
 _JITTER = 14  # how far a channel of a named colour may wander, of 255
+_TURN = math.pi / 9  # a shape leans at most this far to either side
 _CLEAR_OF_SHAPE = 95.0  # least RGB distance of a ground from the shape on it, so that the shape can be seen
 
 
@@ -63,7 +64,7 @@ def draw(
         first, second = (_ground_colour(rng, avoid=fill) for _ in range(2))
         image = _GROUNDS[kind](width, height, first, second, rng)
     side = min(width, height)
-    radius = side * rng.uniform(0.18, 0.42)
+    radius = side * rng.uniform(0.2, 0.42)
     room = side / 2 - radius
     centre = (width / 2 + rng.uniform(-room, room), height / 2 + rng.uniform(-room, room))
     _paint(image, shape, centre, radius, fill, rng)
@@ -111,14 +112,17 @@ def _paint(
     if shape == "circle":
         pen.ellipse((middle - reach, middle - reach, middle + reach, middle + reach), fill=255)
     else:
-        pen.polygon(_outline(shape, middle, reach, rng.uniform(0, 2 * math.pi)), fill=255)
+        pen.polygon(_outline(shape, middle, reach, rng.uniform(-_TURN, _TURN)), fill=255)
     mask = mask.reduce(scale)
     corner = (round(centre[0] - span / 2), round(centre[1] - span / 2))
     image.paste(Image.new("RGB", mask.size, fill), corner, mask)
 
 
 def _outline(shape: Shape, middle: float, reach: float, turn: float) -> list[tuple[float, float]]:
-    """Corners of a polygon whose farthest corner is ``reach`` from the middle, turned by ``turn`` radians."""
+    """Corners of a polygon whose farthest corner is ``reach`` from the middle, turned by ``turn`` radians.
+
+    Unturned, triangle and star point up, and squares and crosses stand straight.
+    """
     if shape == "cross":
         arm = 0.30
         long = math.sqrt(1 - arm * arm)
@@ -126,7 +130,10 @@ def _outline(shape: Shape, middle: float, reach: float, turn: float) -> list[tup
         polar = [(math.hypot(x, y), math.atan2(y, x) + math.pi / 2 * step) for step in range(4) for x, y in quarter]
     else:
         corners = {"square": 4, "triangle": 3, "star": 10}[shape]
-        polar = [(0.42 if shape == "star" and n % 2 else 1.0, 2 * math.pi * n / corners) for n in range(corners)]
+        first = math.pi / 4 if shape == "square" else -math.pi / 2
+        polar = [
+            (0.42 if shape == "star" and n % 2 else 1.0, first + 2 * math.pi * n / corners) for n in range(corners)
+        ]
     return [
         (middle + reach * far * math.cos(angle + turn), middle + reach * far * math.sin(angle + turn))
         for far, angle in polar

@@ -121,7 +121,7 @@ def test_verify_takes_the_model_of_a_configuration(tmp_path: Path) -> None:
     result = run("verify", "-c", str(file))
     assert (result.exit_code, "does not hold" in result.stderr) == (2, True)
     result = run("verify", "-c", str(tmp_path / "none.yaml"))
-    assert (result.exit_code, "cannot read" in result.stderr) == (2, True)
+    assert (result.exit_code, "cannot be read" in result.stderr) == (2, True)
 
 
 @pytest.mark.parametrize("arguments", [[], ["ViT-L-14", "openai", "-c", "x.yaml"]], ids=str)

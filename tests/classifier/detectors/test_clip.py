@@ -193,7 +193,7 @@ def test_a_bad_checkpoint_does_not_start(tmp_path: Path, make: Callable[[Path], 
     ("changes", "said"),
     [
         ({"model": "ViT-L-14", "pretrained": "openai"}, "fediward models pull ViT-L-14 openai"),
-        ({"model": "ViT-L-15", "pretrained": "openai"}, "did you mean 'ViT-L-14'"),
+        ({"model": "ViT-L-14-", "pretrained": "openai"}, "did you mean 'ViT-L-14'"),
         ({"model": "ViT-L-14", "pretrained": "openia"}, "did you mean 'openai'"),
         ({"model": "ViT-L-14", "pretrained": "/nowhere/weights.pt"}, "no checkpoint file /nowhere/weights.pt"),
         ({"model": "fediward-tiny", "pretrained": "openai"}, "demo-shapes"),
