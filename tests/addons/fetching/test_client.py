@@ -1,5 +1,6 @@
 import asyncio
 import base64
+import contextlib
 import gzip
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -149,6 +150,14 @@ async def test_five_redirects_are_followed(status: str) -> None:
     async with serve(redirects(5, f"{status} x")) as server, fetch(server, "/0") as fetched:
         assert fetched.data == b"here 5"
         assert fetched.url.endswith("/5")
+
+
+@pytest.mark.parametrize("status", ["200", "201", "300", "304", "305", "306", "404"])
+async def test_a_location_elsewhere_is_not_followed(status: str) -> None:
+    async with serve(says(answer(b"x", f"{status} x", {"Location": "/elsewhere"}))) as server:
+        with contextlib.suppress(FetchError):
+            (await fetcher(server.port).get(f"http://127.0.0.1:{server.port}/", timeout=5)).release()
+        assert len(server.heads) == 1
 
 
 @pytest.mark.parametrize(("most", "there"), [(5, 6), (0, 1), (5, 10_000)])
