@@ -14,9 +14,8 @@ from functools import cache
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-_MARKDOWN_MAX_CHARS = 32_768
 _MARKDOWN_MAX_BRACKETS = 400
-"""Past either, markdown is searched by pattern only: markdown-it takes a second for 16,000 brackets."""
+"""Past that, markdown is searched by pattern only: markdown-it takes a second for 16,000 brackets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +33,17 @@ _MARKDOWN = re.compile(r"\]\(|\]:|<https?:", re.IGNORECASE)
 _BBCODE = re.compile(r"\[(?:img|video|audio|media|attachment|share)\b", re.IGNORECASE)
 
 
-def find_urls(text: str) -> Iterator[Found]:
-    """Every URL in ``text`` as it stands there, relative ones of tags and markdown too; repeats are not removed."""
+def is_markdown(text: str) -> bool:
+    """Whether the text has marks of markdown links or images, so that ``find_urls`` has to parse it."""
+    return _MARKDOWN.search(text) is not None
+
+
+def find_urls(text: str, *, exact: bool = True) -> Iterator[Found]:
+    """Every URL in ``text`` as it stands there, relative ones of tags and markdown too; repeats are not removed.
+
+    Parsing markdown takes up to 5 µs a character. Without ``exact`` it is searched by pattern only: nothing is
+    missed, but where there is an image, links between brackets are taken for images too.
+    """
     if not _MARKS.search(text):
         return
     plain = text
@@ -47,7 +55,7 @@ def find_urls(text: str) -> Iterator[Found]:
         yield from _in_bbcode(text)
         plain = _CARD_NOISE.sub(" ", plain)
     if _MARKDOWN.search(text):
-        yield from _in_markdown(text, plain)
+        yield from _in_markdown(text, plain, exact)
     else:
         yield from _bare(plain)
 
@@ -152,6 +160,7 @@ _DESTINATION = r"\(\s*+<?((?:[^\s()<>\\]|\\.|\([^\s()<>]*+\))++)"
 _IMAGE = re.compile(r"!\[(?:[^\[\]]|\[[^\[\]]*+\])*+\]" + _DESTINATION)
 _ANY_LINK = re.compile(r"\]" + _DESTINATION)
 _DEFINITION = re.compile(r"\]:\s*+<?([^\s<>]++)")
+_MARGIN = re.compile(r"^(?:[ \t>]|[-+*][ \t]|[0-9]{1,9}[.)][ \t])++", re.MULTILINE)
 _ESCAPED = re.compile(r"\\([!-/:-@\[-`{-~])")
 
 
@@ -167,16 +176,18 @@ class _AsWritten(MarkdownIt):
 
 @cache
 def _markdown() -> MarkdownIt:
-    # The preset's own nesting bound of 20 would hide what stands deeper in quotes.
-    return _AsWritten("commonmark", {"maxNesting": 200})
+    # Only paragraphs and definitions: blocks say nothing of URLs, and lines after nested quotes take quadratic time.
+    # The preset's own nesting bound of 20 would hide what stands deeper in brackets.
+    blocks = ["blockquote", "code", "fence", "heading", "hr", "html_block", "lheading", "list"]
+    return _AsWritten("commonmark", {"maxNesting": 200}).disable(blocks)
 
 
-def _in_markdown(text: str, plain: str) -> Iterator[Found]:
+def _in_markdown(text: str, plain: str, exact: bool) -> Iterator[Found]:
     """Images and links of markdown ``text``; ``plain`` is the same without HTML tags."""
     for match in _IMAGE.finditer(text):
         yield Found(_unescape(match[1]), shown=True)
-    if len(text) <= _MARKDOWN_MAX_CHARS and text.count("[") <= _MARKDOWN_MAX_BRACKETS:
-        for token in _markdown().parse(text):
+    if exact and text.count("[") <= _MARKDOWN_MAX_BRACKETS:
+        for token in _markdown().parse(_MARGIN.sub("", text)):
             yield from _of_token(token)
         if plain is not text:
             # What markdown takes for a block of HTML it does not look into; others may.
@@ -204,8 +215,6 @@ def _of_token(token: Token) -> Iterator[Found]:
             linked -= 1
         elif not linked and child.type in ("text", "code_inline"):
             yield from _bare(child.content)
-    if token.type in ("fence", "code_block"):
-        yield from _bare(token.content)
 
 
 def _unescape(destination: str) -> str:

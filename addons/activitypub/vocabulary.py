@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable
 from functools import lru_cache
+from urllib.parse import unquote
 
 from addons.activitypub.references import Kind
 
@@ -140,8 +141,6 @@ _ENDINGS_OF: dict[Kind, str] = {
     "audio": "mp3 ogg oga opus m4a aac flac wav wma",
 }
 _ENDINGS = {ending: kind for kind, endings in _ENDINGS_OF.items() for ending in endings.split()}
-# Ends at the query, the fragment, path parameters, or a size such as `:large`.
-_ENDING = re.compile(r"(?:\.|%2e)([a-z0-9]{2,5})(?:[;:][^/?#]*)?(?=[?#]|$)", re.IGNORECASE)
 _VIDEO_TYPES = (
     "video/",
     "application/x-mpegurl",
@@ -156,11 +155,15 @@ def kind_by_ending(url: str) -> Kind | None:
     """Image, video or audio by the ending of the URL's path, None where it has no such ending."""
     if url[:5].lower() == "data:":
         return "image"
-    path = re.split(r"[?#]", url, maxsplit=1)[0]
+    path, _, _ = url.partition("?")[0].partition("#")
     if path.count("/") < 3:
         return None  # a bare host: `https://example.mov`
-    match = _ENDING.search(path)
-    return _ENDINGS.get(match[1].lower()) if match else None
+    # Path parameters, and sizes such as `:large`, come after the ending.
+    name = path.rpartition("/")[2].partition(";")[0].partition(":")[0]
+    if "%" in name:
+        name = unquote(name)
+    _, dot, ending = name.rpartition(".")
+    return _ENDINGS.get(ending.lower()) if dot else None
 
 
 def kind_by_media_type(media_type: str) -> Kind | None:

@@ -12,7 +12,7 @@ from addons.activitypub.parsing import Cut, Repeated
 from addons.activitypub.parties import name_parties, reference, values
 from addons.activitypub.references import Kind, Link, MediaRef, Walk
 from addons.activitypub.roles import UNSAID, Role, Scope, is_media, role_of
-from addons.activitypub.text import find_urls
+from addons.activitypub.text import find_urls, is_markdown
 from addons.activitypub.urls import clean, fetchable, is_iri
 
 type Bound = Literal["depth", "nodes", "media"]
@@ -21,6 +21,9 @@ type _Item = tuple[object, str, Role, Scope, int]
 
 _PUBLIC = frozenset({"https://www.w3.org/ns/activitystreams#Public", "http://www.w3.org/ns/activitystreams#Public"})
 _FOLLOWERS = ("/followers", "/subscribers")
+_MARKDOWN_MAX_CHARS = 16_384
+"""Of one document that is parsed (some 70 ms at worst), the rest is only searched: see ``find_urls``."""
+_LONGEST_POINTER = 1_000
 _NO_TYPES: tuple[str, ...] = ()
 _NAMED = frozenset({"Mention", "Hashtag"})
 _REFERENCE_KEYS = frozenset({"id", "type", "name"})
@@ -63,6 +66,7 @@ class _Walker:
     def __init__(self, max_depth: int, max_nodes: int, max_media: int) -> None:
         self.max_depth, self.max_nodes, self.max_media = max_depth, max_nodes, max_media
         self.nodes = 0
+        self.markdown = 0
         self.urls: set[str] = set()
         # Dicts as ordered sets: the same URL twice at one path is one reference.
         self.media: dict[MediaRef, None] = {}
@@ -83,7 +87,11 @@ class _Walker:
                 stack.extend(reversed(list(self._object(value, path, role, scope, depth + 1))))
             elif isinstance(value, list):
                 self._enter(depth, len(value))
-                inside: list[_Item] = [(each, f"{path}/{i}", role, scope, depth + 1) for i, each in enumerate(value)]
+                inside: list[_Item] = [
+                    (each, _join(path, str(i)), role, scope, depth + 1)
+                    for i, each in enumerate(value)
+                    if not isinstance(each, bool | int | float | None)
+                ]
                 stack.extend(reversed(inside))
             elif isinstance(value, Repeated):
                 # One of the values was counted with the object it stands in.
@@ -199,36 +207,46 @@ class _Walker:
                 self._found_media(url, said, path, scope)
             elif scope.previews or not vocab.PROFILE_FIELDS.issuperset(scope.types):
                 self._found_media(url, "page", path, scope)
-                self.links[Link(url, clean(path))] = None
+                self._link(url, path)
         elif said:
             self._found_media(url, said, path, scope)
         elif role == "page":
             if scope.linked:
-                self.links[Link(url, clean(path))] = None
+                self._link(url, path)
         elif not scope.tracker:
             # A video's files say that they are files; servers pick them by that, so a page or JSON is none.
             described = scope.media_type.partition(";")[0].strip().lower()
             if described in ("", "application/octet-stream"):
                 self._found_media(url, scope.kind, path, scope)
             if described in ("", "text/html"):
-                self.links[Link(url, clean(path))] = None
+                self._link(url, path)
 
     def _text(self, text: str, path: str, scope: Scope) -> None:
-        links: list[str] = []
         shown: set[str] = set()
-        for found in find_urls(text):
+        links: dict[str, None] = {}
+        exact = True
+        if is_markdown(text):
+            self.markdown += len(text)
+            exact = self.markdown <= _MARKDOWN_MAX_CHARS
+        for found in find_urls(text, exact=exact):
             url = fetchable(found.url, scope.base)
-            if url is None:
+            if url is None or url in shown:
                 continue
-            self._count(1)
             if found.shown or vocab.kind_by_ending(url) in ("image", "video"):
-                self._found_media(url, "inline", path, scope)
                 shown.add(url)
+                self._count(1)
+                self._found_media(url, "inline", path, scope)
             elif scope.previews and not found.mention and found.url not in scope.mentioned and is_iri(url):
-                links.append(url)
+                links[url] = None
         for url in links:
             if url not in shown:
-                self.links[Link(url, clean(path))] = None
+                self._count(1)
+                self._link(url, path)
+
+    def _link(self, url: str, path: str) -> None:
+        # Many relative URLs that grow by a long base could fill memory.
+        self._count(len(url) // 1024)
+        self.links[Link(url, clean(path))] = None
 
     def _found_media(self, url: str, kind: Kind, path: str, scope: Scope) -> None:
         if url not in self.urls:
@@ -243,7 +261,9 @@ def _is_true(value: bool | float | str) -> bool:
 
 
 def _join(path: str, key: str) -> str:
-    """RFC 6901 section 3."""
+    """RFC 6901 section 3; past 1000 characters it ends with an ellipsis, so that long keys cannot fill memory."""
+    if len(path) + len(key) > _LONGEST_POINTER:
+        return path if path.endswith("…") else f"{path}/{key[: max(0, _LONGEST_POINTER - len(path))]}…"
     if "~" in key or "/" in key:
         key = key.replace("~", "~0").replace("/", "~1")
     return f"{path}/{key}"

@@ -16,7 +16,7 @@ from addons.activitypub.references import Link, Walk
 from addons.activitypub.walk import walk
 
 # Far wider than a door's bounds: a person wants to see everything, and the file is their own.
-_MAX_BYTES = 64 * 2**20
+_MAX_BYTES = 16 * 2**20
 _MAX_DEPTH = 500
 _MAX_NODES = 2_000_000
 

@@ -1,0 +1,95 @@
+import pytest
+
+from addons.activitypub.vocabulary import Keys, kind_by_ending, kind_by_media_type, kind_by_types, local_name
+
+H = "https://a.example/"
+
+
+@pytest.mark.parametrize(
+    ("url", "kind"),
+    [
+        (H + "x.jpg", "image"),
+        (H + "X.JPEG?size=large#top", "image"),
+        (H + "x.png;v=1", "image"),
+        (H + "x.jpg:large", "image"),
+        (H + "x.jpg?url=https://b.example/y.html", "image"),
+        (H + "x%2Ewebp", "image"),
+        (H + "a/b.c/x.avif", "image"),
+        (H + "x.mp4", "video"),
+        (H + "x.gifv", "video"),
+        (H + "x.m3u8", "video"),
+        (H + "x.opus", "audio"),
+        ("data:text/plain,x", "image"),
+        (H + "x", None),
+        (H + "x.html", None),
+        (H + "?x.jpg", None),
+        (H + "#x.jpg", None),
+        (H + "x.jpg/", None),
+        (H + "x.jpg.html", None),
+        ("https://example.mov", None),
+        ("https://example.mov/", None),
+        (H + "jpg", None),
+    ],
+)
+def test_kind_by_ending(url: str, kind: str | None) -> None:
+    assert kind_by_ending(url) == kind
+
+
+@pytest.mark.parametrize(
+    ("media_type", "kind"),
+    [
+        ("image/png", "image"),
+        (" Image/X-Anything ; q=1", "image"),
+        ("video/mp4", "video"),
+        ("application/x-mpegURL", "video"),
+        ("application/vnd.apple.mpegurl", "video"),
+        ("application/x-bittorrent", "video"),
+        ("audio/ogg", "audio"),
+        ("text/html", None),
+        ("application/octet-stream", None),
+        ("images/png", None),
+        ("", None),
+    ],
+)
+def test_kind_by_media_type(media_type: str, kind: str | None) -> None:
+    assert kind_by_media_type(media_type) == kind
+
+
+def test_kind_by_types() -> None:
+    assert kind_by_types(["Link", "Video", "Image"]) == "video"
+    assert kind_by_types(["Image"]) == "image"
+    assert kind_by_types(["Audio"]) == "audio"
+    assert kind_by_types(["Document"]) is None
+
+
+@pytest.mark.parametrize(
+    ("key", "name"),
+    [
+        ("inReplyTo", "inreplyto"),
+        ("as:inReplyTo", "inreplyto"),
+        ("https://www.w3.org/ns/activitystreams#orderedItems", "ordereditems"),
+        ("http://schema.org/value", "value"),
+        ("@id", "id"),
+        ("@TYPE", "type"),
+        ("@value", "@value"),
+        ("Unheard:Of", "unheard:of"),
+        ("x" * 100 + ":content", "content"),
+        ("", ""),
+    ],
+)
+def test_names_of_keys(key: str, name: str) -> None:
+    assert Keys().name(key) == name
+
+
+def test_terms_of_a_context() -> None:
+    keys = Keys()
+    keys.learn(["https://a.example/", None, {"pic": "as:image", "loop": "pool", "pool": "loop", "url": "as:x", "n": 1}])
+    keys.learn({"Pic": {"@id": "as:Image"}, "z": {"@id": None}, "@vocab": "as:content"})
+    assert keys.name("pic") == "image"
+    assert keys.name("loop") in ("loop", "pool")
+    assert (keys.name("url"), keys.name("n"), keys.name("z"), keys.name("@vocab")) == ("url", "n", "z", "@vocab")
+    assert keys.types(["Pic", "as:Note", "Note", 1, None]) == ("Image", "Note")
+
+
+def test_local_names() -> None:
+    assert local_name("as:Image") == local_name("https://www.w3.org/ns/activitystreams#Image") == "Image"
