@@ -17,6 +17,9 @@ from addons.activitypub.walk import walk
 from addons.demo.web import LocalServer
 
 
+TEXT = ("utf-8", "surrogateescape")
+
+
 @dataclass(slots=True)
 class TakenIn:
     """One delivery that the server accepted: whose signature held, and how many pictures it then fetched."""
@@ -46,7 +49,7 @@ class Receiver:
 
     async def _inbox(self, request: Request) -> Response:
         body = await request.body()
-        headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers.raw]
+        headers = [(name.decode(*TEXT), value.decode(*TEXT)) for name, value in request.headers.raw]
         async with httpx.AsyncClient(trust_env=False, timeout=5) as client:
             try:
                 keys = {key_id: await self._key(client, key_id) for key_id in key_ids(headers)}
@@ -63,7 +66,8 @@ class Receiver:
             except (SignatureError, httpx.HTTPError) as error:
                 self.refused.append(str(error))
                 return PlainTextResponse("signature refused", 401)
-            found = walk(parse(body, max_depth=64, max_nodes=20_000), max_depth=64, max_nodes=20_000, max_media=32)
+            parsed = parse(body, max_depth=64, max_nodes=20_000)
+            found = walk(parsed.document, max_depth=64, max_nodes=20_000, max_media=32)
             pictures = 0
             for url in {ref.url for ref in found.media if ref.kind != "video"}:
                 answer = await client.get(url, follow_redirects=True)

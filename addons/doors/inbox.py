@@ -159,10 +159,10 @@ class Inbox:
     def _walk(self, body: bytes) -> Walk | MalformedActivityError:
         limits = self.settings
         try:
-            document = parse(body, max_depth=limits.depth, max_nodes=limits.nodes)
+            parsed = parse(body, max_depth=limits.depth, max_nodes=limits.nodes)
         except MalformedActivityError as error:
             return error
-        return walk(document, max_depth=limits.depth, max_nodes=limits.nodes, max_media=limits.media)
+        return walk(parsed.document, max_depth=limits.depth, max_nodes=limits.nodes, max_media=limits.media)
 
     def _consider(
         self, flow: http.HTTPFlow, body: bytes, found: Walk | MalformedActivityError, began: float
