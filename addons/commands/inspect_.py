@@ -43,7 +43,10 @@ def command(files: tuple[str, ...], as_json: bool) -> None:
             continue
         if found.overflow:
             failed = True
-            click.echo(f"{file}: too many {found.overflow}: what lies beyond the bound is not shown.", err=True)
+            bound = (
+                f"nested deeper than {_MAX_DEPTH}" if found.overflow == "depth" else f"more than {_MAX_NODES} values"
+            )
+            click.echo(f"{file}: {bound}, which no activity is: what lies beyond is not shown.", err=True)
         if as_json:
             click.echo(json.dumps(describe(file, found)))
         else:
@@ -74,9 +77,11 @@ def _walk_file(file: str) -> Walk:
 
 
 def _print_table(file: str, found: Walk) -> None:
-    # Wide enough that nothing is cut when the output is not a terminal.
-    console = Console(soft_wrap=True, highlight=False)
-    table = Table("what", "url", "path", title=escape(file), title_justify="left", box=None)
+    # A terminal folds what is long; in a file or pipe every row is one line.
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 10_000)
+    table = Table(title=escape(file), title_justify="left", box=None)
+    for name in ("what", "url", "path"):
+        table.add_column(name, overflow="fold")
     for ref in found.media:
         table.add_row(ref.kind + (" (sensitive)" if ref.sensitive else ""), _cell(ref.url), _cell(ref.path))
     groups: Sequence[tuple[str, Sequence[Link]]] = (("link", found.links), ("fetch", found.fetches))

@@ -52,6 +52,12 @@ def test_a_table_otherwise(document: Path) -> None:
         assert piece in result.stdout
 
 
+def test_a_row_of_the_table_is_never_cut(tmp_path: Path) -> None:
+    url = f"https://m.example/{'x' * 500}.jpg"
+    (tmp_path / "long.json").write_text(json.dumps({"image": url}))
+    assert url in CliRunner().invoke(main, ["inspect", str(tmp_path / "long.json")]).stdout
+
+
 def test_nothing_found_is_said(tmp_path: Path) -> None:
     (tmp_path / "empty.json").write_bytes(b"{}")
     result = CliRunner().invoke(main, ["inspect", str(tmp_path / "empty.json")])
