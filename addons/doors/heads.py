@@ -10,6 +10,8 @@ from h11._receivebuffer import ReceiveBuffer
 from mitmproxy import http
 from mitmproxy.net.http import http1
 
+from addons.doors.messages import IndexedHeaders
+
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"  # RFC 9110 section 5.6.2
 _REQUEST_LINE = re.compile(_TOKEN + rb" ([\x21-\x7e\x80-\xff]+) HTTP/[0-9]\.[0-9]")
 _FIELD_LINE = re.compile(_TOKEN + rb":[\t\x20-\x7e\x80-\xff]*")
@@ -55,6 +57,7 @@ def read_head(lines: list[bytes], size: int) -> http.Request:
         raise MalformedHeadError("only HTTP/1.1 and HTTP/1.0 are spoken here")
     if not hosts and request.http_version == "HTTP/1.1":
         raise MalformedHeadError("there is no Host header")
+    request.data.headers = IndexedHeaders.of(request.headers)
     if request.data.authority:
         # mitmproxy would write the scheme and an empty path anew, and they may be signed.
         request.data.scheme, request.data.authority, request.data.path = b"", b"", line[1]

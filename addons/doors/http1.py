@@ -22,6 +22,7 @@ from mitmproxy.proxy.layers.http._events import (
 
 from addons.doors.deliveries import is_delivery
 from addons.doors.heads import ERROR_TEXTS, MalformedHeadError, StrictChunkedReader, error_response, read_head
+from addons.doors.messages import IndexedHeaders
 
 # What a refused client may still send before we close on it: closing with unread bytes resets the connection, and the
 # reset can overtake our answer (RFC 9112 section 9.6).
@@ -282,6 +283,7 @@ class DoorClient(_BoundedBody, _http1.Http1Client):
             if 100 <= response.status_code < 200 and response.status_code != 101:
                 continue
             break
+        response.data.headers = IndexedHeaders.of(response.headers)
         self.response = response
         self.body_reader = _http1.make_body_reader(size)
         self.state = self.read_body

@@ -4,6 +4,7 @@ import asyncio
 import collections
 import inspect
 import logging
+import os
 from collections.abc import Awaitable, Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 from mitmproxy import ctx, options
 from mitmproxy.addons.proxyserver import Proxyserver
 from mitmproxy.addons.tlsconfig import TlsConfig
+from mitmproxy.connection import Connection
 from mitmproxy.flow import Flow
 from mitmproxy.master import Master
 from mitmproxy.proxy import commands, events, layers, mode_servers, mode_specs
@@ -155,24 +157,33 @@ class DoorHandler(mode_servers.ProxyConnectionHandler):
         async with self._server_event_lock:
             self.timeout_watchdog.register_activity()
             pending: collections.deque[events.Event] = collections.deque((event,))
+            # A head and the body behind it go out in one write: each costs a system call and wakes the peer.
+            unsent: dict[Connection, list[bytes]] = {}
             try:
                 while pending:
                     for command in self.layer.handle_event(pending.popleft()):
                         if isinstance(command, commands.SendData):
-                            io = self.transports.get(command.connection)
-                            if io is not None and io.writer is not None and not io.writer.is_closing():
-                                io.writer.write(command.data)
+                            unsent.setdefault(command.connection, []).append(command.data)
                         elif isinstance(command, commands.StartHook):
                             if self._run_hook(command) and command.blocking:
                                 pending.append(events.HookCompleted(command))
                         elif isinstance(command, commands.OpenConnection) and self._over:
                             pending.append(events.OpenConnectionCompleted(command, "the client is gone"))
                         elif not isinstance(command, commands.Log):
+                            self._send(unsent)
                             self._carry_out(command)
+                self._send(unsent)
             except Exception:
                 # What state the layers are in is unknown: this connection ends here rather than going on unwatched.
                 logger.exception("the connection from %s ends: its handling failed", self.client.peername)
                 self._end()
+
+    def _send(self, unsent: dict[Connection, list[bytes]]) -> None:
+        for connection, pieces in unsent.items():
+            io = self.transports.get(connection)
+            if io is not None and io.writer is not None and not io.writer.is_closing():
+                io.writer.write(b"".join(pieces))
+        unsent.clear()
 
     def _run_hook(self, hook: commands.StartHook) -> bool:
         """Call the addons. False: one of them needs to wait, and the hook will be completed later."""
@@ -254,10 +265,20 @@ class DoorMaster(Master):
         """Close the doors; safe from any thread."""
         super().shutdown()  # type: ignore[no-untyped-call]  # mitmproxy's own
 
+    async def stop_listening(self) -> None:
+        """Take no new connections; those that are open go on."""
+        for server in self.proxyserver.servers:
+            if server.is_running:
+                await server.stop()
+
     async def listening(self) -> list[tuple[str, int]]:
         """Wait until every listener is open; the addresses they have. Raises OSError where one could not be had."""
         await self._opened.event.wait()
         for server in self.proxyserver.servers:
-            if server.last_exception is not None:
-                raise OSError(str(server.last_exception))
+            if (failed := server.last_exception) is not None:
+                reason = failed.__cause__ or failed
+                if isinstance(reason, OSError) and (reason.errno or 0) > 0:
+                    reason = OSError(os.strerror(reason.errno or 0).lower())
+                where = f"{server.mode.custom_listen_host}:{server.mode.custom_listen_port}"
+                raise OSError(f"cannot listen on {where}: {reason}") from failed
         return [(address[0], address[1]) for address in self.proxyserver.listen_addrs()]
