@@ -198,6 +198,8 @@ class _Walker:
         said = vocab.kind_by_media_type(scope.media_type) or vocab.kind_by_ending(url)
         if role in ("media", "url"):
             said = said or vocab.kind_by_types(scope.types)
+            if not said and "Document" in scope.types and not scope.media_type:
+                said = "image"  # servers take a Document for media and go by its content; in doubt it is a picture
             if scope.kind != UNSAID:
                 self._found_media(url, scope.kind, path, scope)
                 if role == "media":

@@ -28,7 +28,11 @@ from tests.addons.activitypub.walking import ID, JPG, MP4, U, V, fetches, links,
         (note(type="Page", attachment=[{"type": "Link", "href": JPG}]), [("image", JPG, "/attachment/0/href")]),
         # types missing, wrong or lying exclude nothing
         (note(attachment=[{"url": U}]), [("page", U, "/attachment/0/url")]),
-        (note(attachment=[{"type": "Document", "url": U}]), [("page", U, "/attachment/0/url")]),
+        (note(attachment=[{"type": "Document", "url": U}]), [("image", U, "/attachment/0/url")]),
+        (
+            note(attachment=[{"type": "Document", "url": U, "mediaType": "application/pdf"}]),
+            [("page", U, "/attachment/0/url")],
+        ),
         (note(attachment=[{"type": "Link", "href": U, "mediaType": "text/html"}]), [("page", U, "/attachment/0/href")]),
         (
             note(attachment=[{"type": "Document", "url": MP4, "mediaType": "application/octet-stream"}]),
@@ -42,7 +46,7 @@ from tests.addons.activitypub.walking import ID, JPG, MP4, U, V, fetches, links,
             note(attachment=[{"type": ["Object", "Video"], "url": U, "mediaType": 17}]),
             [("video", U, "/attachment/0/url")],
         ),
-        (note(attachment=[{"type": "Document", "id": U}]), [("page", U, "/attachment/0/id")]),
+        (note(attachment=[{"type": "Document", "id": U}]), [("image", U, "/attachment/0/id")]),
         (
             note(attachment=[{"type": "Image", "url": U, "href": V}]),
             [("image", U, "/attachment/0/url"), ("image", V, "/attachment/0/href")],
@@ -180,7 +184,7 @@ def test_fields_of_a_profile_are_no_media_unless_they_say_so() -> None:
     assert media(document) == [
         ("image", JPG, "/attachment/2/href"),
         ("inline", V, "/attachment/3/value"),
-        ("page", U, "/attachment/4/url"),
+        ("image", U, "/attachment/4/url"),
     ]
     # What is an actor and a post at once is a post.
     assert media({"type": ["Person", "Note"], "attachment": [{"type": "Link", "href": U}]})
