@@ -74,16 +74,18 @@ class Fetcher:
         self._routes = settings.upstreams()
         self._slots = Slots(per_host=settings.per_host, total=settings.total, queue=settings.queue)
 
-    async def get(self, url: str, *, timeout: float, accept: str | None = None) -> Fetched:
+    async def get(
+        self, url: str, *, timeout: float, accept: str | None = None, waiting: Waiting | None = None
+    ) -> Fetched:
         """The body at ``url`` (http, https or data:), which holds its share of the memory budget until released.
 
         ``timeout``: seconds for all of it: waiting for a slot, names, connections, redirects, the body. ``accept``: the
-        Accept header, if not the settings'.
+        Accept header, if not the settings'. ``waiting`` tells a caller with deadlines of its own what is waited for.
 
         Raises:
             FetchError: with the cause and a message for a person.
         """
-        trail = _Trail(url)
+        trail = _Trail(url, waiting=waiting or Waiting())
         try:
             if is_data_url(url):
                 return self._from_data_url(url)

@@ -3,28 +3,37 @@
 import asyncio
 import hashlib
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from cachetools import LRUCache, TTLCache
 
 from addons.activitypub.references import MediaRef
 from addons.fetching.client import Fetched, FetchError
+from addons.fetching.slots import Waiting
+from addons.judging.flights import Flights
 from addons.policy.words import Cause, Medium
 from classifier import CannotJudgeError, Judgement
 
 URL_SECONDS = 600.0
 URL_ENTRIES = 20_000
 URL_LENGTH = 2048
-JUDGEMENT_ENTRIES = 50_000
-# Longer URLs (``data:`` ones above all) are not remembered; a cached judgement is a few hundred bytes a frame.
+"""Characters of a URL and the one it led to, together; longer ones (``data:`` above all) are not remembered."""
+JUDGEMENT_FRAMES = 50_000
+"""Frames whose symbols are remembered: about two kilobytes each."""
+JOIN_SECONDS = 5.0
+"""Work on a URL is shared with those who come within this time of its beginning."""
+WORK_SECONDS = 70.0
+"""The longest that work on a URL can take: the longest ``budget`` (60 s) of one who came last, and a little."""
+HASH_INLINE = 64 << 10
+"""Bytes hashed on the event loop (a tenth of a millisecond); more is hashed in a thread."""
 
 
 class Fetches(Protocol):
     """The part of :class:`addons.fetching.client.Fetcher` that is needed here."""
 
-    async def get(self, url: str, *, timeout: float) -> Fetched:
+    async def get(self, url: str, *, timeout: float, waiting: Waiting | None = None) -> Fetched:
         """Fetch a URL or raise FetchError."""
         ...
 
@@ -59,37 +68,37 @@ class _Found:
     cached: bool
 
 
-class _InFlight[T]:
-    """Runs the same work once for all who want it at the same time; it is cancelled when the last of them goes."""
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """What became of one URL, for every reference to it."""
 
-    def __init__(self) -> None:
-        self._tasks: dict[str, tuple[asyncio.Task[T], list[int]]] = {}
+    judgement: Judgement | None = None
+    cause: Cause | None = None
+    message: str = ""
+    address: str | None = None
+    final_url: str | None = None
+    cached: bool = False
+    took_ms: float = 0.0
 
-    async def run(self, key: str, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Join the work under this key, or start it."""
-        if key not in self._tasks:
-            task = asyncio.get_running_loop().create_task(work())
-            self._tasks[key] = task, [0]
-            task.add_done_callback(lambda done: self._forget(key, done))
-        task, waiting = self._tasks[key]
-        waiting[0] += 1
-        try:
-            return await asyncio.shield(task)
-        finally:
-            waiting[0] -= 1
-            if not waiting[0] and not task.done():
-                self._forget(key, task)
-                task.cancel()
-
-    def _forget(self, key: str, task: asyncio.Task[T]) -> None:
-        if key in self._tasks and self._tasks[key][0] is task:
-            del self._tasks[key]
-        if task.done() and not task.cancelled():
-            task.exception()  # whoever waited has it; nobody else needs to hear of it
+    def of(self, ref: MediaRef) -> Medium:
+        return Medium(
+            ref,
+            judgement=self.judgement,
+            cause=self.cause,
+            message=self.message,
+            address=self.address,
+            final_url=self.final_url,
+            cached=self.cached,
+            took_ms=self.took_ms,
+        )
 
 
 class Judge:
-    """Judges media references. A failure is never remembered as a judgement; lists are asked anew on every hit."""
+    """Judges media references. A failure is never remembered as a judgement; lists are asked anew on every hit.
+
+    Belongs to one event loop. ``clock`` in seconds; ``url_seconds``, ``url_entries`` and ``judgement_frames`` bound
+    what is remembered.
+    """
 
     def __init__(
         self,
@@ -99,58 +108,69 @@ class Judge:
         clock: Callable[[], float] = time.monotonic,
         url_seconds: float = URL_SECONDS,
         url_entries: int = URL_ENTRIES,
-        judgement_entries: int = JUDGEMENT_ENTRIES,
+        judgement_frames: int = JUDGEMENT_FRAMES,
     ) -> None:
         self._fetcher = fetcher
         self._engine = engine
         self._clock = clock
         self._urls: TTLCache[str, _Seen] = TTLCache(url_entries, url_seconds, timer=clock)
-        self._judgements: LRUCache[str, Judgement] = LRUCache(judgement_entries)
-        self._fetching: _InFlight[_Found] = _InFlight()
+        self._judgements: LRUCache[str, Judgement] = LRUCache(judgement_frames, getsizeof=lambda one: len(one.frames))
+        self._flights: Flights[_Found] = Flights(clock, JOIN_SECONDS)
 
     @property
     def version(self) -> str:
         """The engine's version: which detectors judge."""
         return self._engine.version
 
+    @property
+    def in_flight(self) -> int:
+        """How many URLs are being fetched or judged."""
+        return len(self._flights)
+
     async def judge(self, refs: Sequence[MediaRef], *, timeout: float) -> list[Medium]:
         """Judge every reference side by side, each within ``timeout`` seconds; one medium for each, in order."""
-        urls = dict.fromkeys(ref.url for ref in refs)
-        found = dict(zip(urls, await asyncio.gather(*(self._one(url, timeout) for url in urls)), strict=True))
-        return [found[ref.url](ref) for ref in refs]
+        outcomes: dict[str, _Outcome] = {}
+        unknown: list[str] = []
+        for url in dict.fromkeys(ref.url for ref in refs):
+            began = self._clock()
+            if (known := self._recall(url)) is not None:
+                outcomes[url] = self._judged(known, began)
+            else:
+                unknown.append(url)
+        if unknown:
+            async with asyncio.TaskGroup() as group:
+                tasks = {url: group.create_task(self._one(url, timeout)) for url in unknown}
+            outcomes |= {url: task.result() for url, task in tasks.items()}
+        return [outcomes[ref.url].of(ref) for ref in refs]
 
-    async def _one(self, url: str, timeout: float) -> Callable[[MediaRef], Medium]:
-        """What became of one URL, as a function that makes the medium for each reference to it."""
+    async def _one(self, url: str, timeout: float) -> _Outcome:
         began = self._clock()
+        if timeout <= 0:
+            return self._failed(began, Cause.TIMEOUT, "no time was left to fetch it")
+        flight = self._flights.board(url, lambda waiting: self._fetch_and_judge(url, waiting))
         try:
-            if (known := self._recall(url)) is None:
-                async with asyncio.timeout(timeout):
-                    deadline = self._clock() + timeout
-                    known = await self._fetching.run(url, lambda: self._fetch_and_judge(url, deadline))
+            async with asyncio.timeout(timeout):
+                return self._judged(await flight.landing(), began)
         except TimeoutError:
-            cause, message = Cause.TIMEOUT, f"not judged within {timeout:.1f} s"
-            return self._failed(began, cause, message)
+            if flight.waiting.for_slot:
+                return self._failed(began, Cause.BUSY, f"waited {timeout:.1f} s for other fetches to end")
+            return self._failed(began, Cause.TIMEOUT, f"not fetched and judged within {timeout:.1f} s")
         except FetchError as error:
             return self._failed(began, error.cause, str(error), error.address)
         except CannotJudgeError as error:
             return self._failed(began, Cause(error.cause), str(error))
-        seen, cached = known.seen, known.cached
-        judgement = self._engine.look_up(known.judgement)
-        took = 1000 * (self._clock() - began)
-        return lambda ref: Medium(
-            ref,
-            judgement=judgement,
-            address=seen.address,
-            final_url=seen.final_url,
-            cached=cached,
-            took_ms=took,
+
+    def _judged(self, found: _Found, began: float) -> _Outcome:
+        return _Outcome(
+            judgement=self._engine.look_up(found.judgement),
+            address=found.seen.address,
+            final_url=found.seen.final_url,
+            cached=found.cached,
+            took_ms=1000 * (self._clock() - began),
         )
 
-    def _failed(
-        self, began: float, cause: Cause, message: str, address: str | None = None
-    ) -> Callable[[MediaRef], Medium]:
-        took = 1000 * (self._clock() - began)
-        return lambda ref: Medium(ref, cause=cause, message=message, address=address, took_ms=took)
+    def _failed(self, began: float, cause: Cause, message: str, address: str | None = None) -> _Outcome:
+        return _Outcome(cause=cause, message=message, address=address, took_ms=1000 * (self._clock() - began))
 
     def _recall(self, url: str) -> _Found | None:
         seen = self._urls.get(url)
@@ -160,11 +180,12 @@ class Judge:
     def _key(self, sha256: str) -> str:
         return f"{sha256}:{self._engine.version}"
 
-    async def _fetch_and_judge(self, url: str, deadline: float) -> _Found:
-        async with await self._fetcher.get(url, timeout=deadline - self._clock()) as fetched:
-            seen = _Seen(hashlib.sha256(fetched.data).hexdigest(), fetched.address, fetched.url)
+    async def _fetch_and_judge(self, url: str, waiting: Waiting) -> _Found:
+        deadline = self._clock() + WORK_SECONDS
+        async with await self._fetcher.get(url, timeout=WORK_SECONDS, waiting=waiting) as fetched:
+            seen = _Seen(await _sha256(fetched.data), fetched.address, fetched.url)
             judgement, cached = await self.judge_bytes(fetched.data, seen.sha256, deadline=deadline)
-        if len(url) <= URL_LENGTH:
+        if len(url) + len(seen.final_url) <= URL_LENGTH:
             self._urls[url] = seen
         return _Found(seen, judgement, cached)
 
@@ -177,5 +198,12 @@ class Judge:
         if (known := self._judgements.get(key)) is not None:
             return known, True
         judgement = await self._engine.judge(data, timeout=deadline - self._clock())
-        self._judgements[key] = judgement
+        if len(judgement.frames) <= self._judgements.maxsize:
+            self._judgements[key] = judgement
         return judgement, False
+
+
+async def _sha256(data: bytes) -> str:
+    if len(data) <= HASH_INLINE:
+        return hashlib.sha256(data).hexdigest()
+    return await asyncio.to_thread(lambda: hashlib.sha256(data).hexdigest())

@@ -1,0 +1,66 @@
+"""The same work wanted by several at the same time is done once, and nobody's haste or going away hurts the others."""
+
+import asyncio
+import functools
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from addons.fetching.slots import Waiting
+
+
+class Flight[T]:
+    """Work under way, for those who wait for it; ``waiting`` says whether it still waits for a slot to fetch."""
+
+    def __init__(self, task: asyncio.Task[T], waiting: Waiting, began: float) -> None:
+        self.waiting = waiting
+        self.began = began
+        self._task = task
+        self._joined = 0
+
+    async def landing(self) -> T:
+        """Its result, or what it raised. Cancelling this (a deadline, say) ends the work only if nobody else waits."""
+        self._joined += 1
+        try:
+            return await asyncio.shield(self._task)
+        finally:
+            self._joined -= 1
+            if not self._joined:
+                self._task.cancel()
+
+    @property
+    def deserted(self) -> bool:
+        """Whether it was ended since nobody waited any more."""
+        return self._task.cancelling() > 0
+
+
+class Flights[T]:
+    """Work in progress by key. ``clock`` in seconds.
+
+    Each waiter brings a deadline of its own, the work has none. Work older than ``join`` seconds is not joined any more
+    but begun anew: who comes late must not hang on a connection that went wrong for others.
+    """
+
+    def __init__(self, clock: Callable[[], float], join: float) -> None:
+        self._clock = clock
+        self._join = join
+        self._flights: dict[str, Flight[T]] = {}
+
+    def __len__(self) -> int:
+        """How many keys are being worked on."""
+        return len(self._flights)
+
+    def board(self, key: str, work: Callable[[Waiting], Coroutine[Any, Any, T]]) -> Flight[T]:
+        """The work under this key, begun if need be; await its ``landing`` at once."""
+        flight = self._flights.get(key)
+        if flight is None or flight.deserted or self._clock() - flight.began > self._join:
+            waiting = Waiting()
+            task = asyncio.get_running_loop().create_task(work(waiting))
+            flight = self._flights[key] = Flight(task, waiting, self._clock())
+            task.add_done_callback(functools.partial(self._landed, key, flight))
+        return flight
+
+    def _landed(self, key: str, flight: Flight[T], task: asyncio.Task[T]) -> None:
+        if self._flights.get(key) is flight:
+            del self._flights[key]
+        if not task.cancelled():
+            task.exception()  # whoever waited has it; nobody else needs to hear of it
