@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from addons.doors.answers import inbox_answer
+from addons.doors.assessing import Scope
 from addons.doors.http1 import Bounds
 from addons.doors.inbox import Inbox, InboxSettings
 from addons.doors.layers import Rules
@@ -60,16 +61,18 @@ class Service:
     def inbox(self) -> Inbox:
         """The inbox door's addon."""
         config, limits = self.config, self.config.limits
-        settings = InboxSettings(
+        scope = Scope(
             software=config.server.software,
             domains=frozenset(config.server.domains),
-            trusted_proxies=config.server.trusted_proxies,
             judge_local=config.scan == "everything",
-            budget=config.budget,
-            body=limits.body,
             depth=limits.depth,
             nodes=limits.nodes,
             media=limits.media,
+        )
+        settings = InboxSettings(
+            scope=scope,
+            trusted_proxies=config.server.trusted_proxies,
+            budget=config.budget,
             deliveries=limits.deliveries,
             connections_per_peer=limits.connections_per_peer,
         )
@@ -80,16 +83,21 @@ class Service:
             body_time=limits.body_time,
             idle_time=limits.idle_time,
         )
-        busy = Action.PASS if self.policy.observe else self.policy.on[Cause.BUSY]
-        rules = Rules(bounds, self.budget, lambda flow: inbox_answer(busy))
+        observe = self.policy.observe
+        busy = Action.PASS if observe else self.policy.on[Cause.BUSY]
+        rules = Rules(bounds, self.budget, lambda flow: inbox_answer(busy), refuse_large=not observe)
         return Inbox(settings, rules, self.policy, self.judge, self.ledger)
 
-    def master(self, mode: str | None = None) -> DoorMaster:
-        """mitmproxy with the inbox door open: on ``server.listen``, or as ``mode`` (``door:URL@HOST:PORT``) says."""
+    def master(self, mode: str | None = None, inbox: Inbox | None = None) -> DoorMaster:
+        """mitmproxy with the inbox door open: on ``server.listen``, or as ``mode`` (``door:URL@HOST:PORT``) says.
+
+        ``inbox``: the addon, if it is not to be a new one.
+        """
         server = self.config.server
         return DoorMaster(
-            [mode or f"door:{server.upstream}@{server.listen}"],
-            [self.inbox()],
+            # mitmproxy wants an IPv6 address without brackets here.
+            [mode or f"door:{server.upstream}@{server.listen.host}:{server.listen.port}"],
+            [inbox or self.inbox()],
             idle_time=self.config.limits.idle_time,
         )
 

@@ -1,18 +1,32 @@
 """``fediward run``: load the models, open the doors, and stay until told to stop."""
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from addons.ledger.errors import LedgerError
 from addons.policy.config import Config, load
 from addons.policy.problems import ConfigError
+from addons.policy.values import Address
 from classifier import CannotStartError
+
+if TYPE_CHECKING:
+    from addons.service import Service
+
+DRAIN_MORE = 5.0
+"""Seconds beyond ``budget`` that deliveries under way may take to be forwarded and answered when we are stopped."""
+
+
+class CannotListenError(Exception):
+    """A door's address cannot be had; the message says what to do."""
 
 
 @click.command("run")
@@ -29,17 +43,16 @@ from classifier import CannotStartError
 def command(path: Path, verbose: int) -> None:
     """Open the doors that the configuration names, and keep them open.
 
-    Ends with 0 after SIGTERM or Ctrl-C, 2 where the configuration is wrong, 1 where something it needs is missing.
+    Ends with 0 after SIGTERM or Ctrl-C (a second one does not wait for deliveries under way), 2 where the configuration
+    is wrong, 1 where something it needs is missing.
     """
     level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)]
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("httpcore").setLevel(logging.WARNING)
+    if not path.exists():
+        raise click.UsageError(f"there is no file {path}. `fediward config example > {path}` makes a first one.")
     try:
         config = load(path, env=os.environ)
-    except OSError as error:
-        raise click.UsageError(
-            f"{path}: {error.strerror}. `fediward config example > {path}` makes a first one."
-        ) from None
     except ConfigError as error:
         click.echo(str(error), err=True)
         sys.exit(2)
@@ -47,29 +60,76 @@ def command(path: Path, verbose: int) -> None:
         click.echo(f"{warning}", err=True)
     try:
         asyncio.run(serve(config))
-    except (CannotStartError, LedgerError, OSError) as error:
+    except (CannotStartError, CannotListenError, LedgerError) as error:
         click.echo(f"fediward did not start: {error}", err=True)
         sys.exit(1)
 
 
 async def serve(config: Config) -> None:
-    """Run the doors until SIGINT or SIGTERM."""
+    """Run the doors until SIGINT or SIGTERM. Raises CannotStartError, CannotListenError, LedgerError."""
     from addons.service import Service  # late: it brings mitmproxy, which takes a second to import
 
-    click.echo("loading …", err=True)
-    service = Service.start(config)
+    # Before anything is loaded: that has processes of its own, which must be ended in order.
+    with _told_to_stop() as (stop, hurry):
+        click.echo("loading …", err=True)
+        service = Service.start(config)
+        try:
+            await _doors(service, stop, hurry)
+        finally:
+            await service.close()
+
+
+async def _doors(service: "Service", stop: asyncio.Future[None], hurry: asyncio.Future[None]) -> None:
+    config, inbox = service.config, service.inbox()
+    master = service.master(inbox=inbox)
+    running = asyncio.ensure_future(master.run())
+    listening = asyncio.ensure_future(master.listening())
     try:
-        master = service.master()
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, master.shutdown)
-        async with asyncio.TaskGroup() as group:
-            running = group.create_task(master.run())
-            for host, port in await master.listening():
-                where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-                click.echo(f"inbox door open on {where}, in front of {config.server.upstream}", err=True)
-            if config.observe:
-                click.echo("mode: observe: everything is forwarded, decisions are only written down", err=True)
-            await running
+        await _first(running, listening, stop)
+        if listening.done():
+            for host, port in _opened(listening, config):
+                click.echo(f"inbox door open on {Address(host, port)}, in front of {config.server.upstream}", err=True)
+            await _first(running, stop)
+        if stop.done():
+            click.echo("stopping …", err=True)
+            await master.stop_listening()
+            draining = asyncio.ensure_future(inbox.drained(config.budget + DRAIN_MORE))
+            await _first(draining, hurry)
+            draining.cancel()
     finally:
-        await service.close()
+        listening.cancel()
+        master.shutdown()
+        await running
+
+
+async def _first(*futures: asyncio.Future[Any]) -> None:
+    await asyncio.wait(futures, return_when=asyncio.FIRST_COMPLETED)
+
+
+def _opened(listening: asyncio.Future[list[tuple[str, int]]], config: Config) -> list[tuple[str, int]]:
+    try:
+        return listening.result()
+    except OSError as error:
+        advice = f"end the program that has that address, or change server.listen in {config.path}"
+        raise CannotListenError(f"{error}: {advice}") from error
+
+
+@contextlib.contextmanager
+def _told_to_stop() -> Iterator[tuple[asyncio.Future[None], asyncio.Future[None]]]:
+    """Two futures: done at the first SIGINT or SIGTERM, and at the second."""
+    loop = asyncio.get_running_loop()
+    told = (loop.create_future(), loop.create_future())
+
+    def heard() -> None:
+        for future in told:
+            if not future.done():
+                future.set_result(None)
+                return
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, heard)
+    try:
+        yield told
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)

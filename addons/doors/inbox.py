@@ -5,63 +5,55 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Awaitable, Coroutine, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import lru_cache
 from typing import Any
-from urllib.parse import urlsplit
 
 from mitmproxy import http
 from mitmproxy.connection import Client
 from mitmproxy.proxy import layer
 from mitmproxy.proxy.mode_specs import ReverseMode
 
-from addons.activitypub.parsing import MalformedActivityError, parse
-from addons.activitypub.references import MediaRef, Walk
-from addons.activitypub.walk import walk
+from addons.activitypub.parsing import MalformedActivityError
 from addons.doors.answers import inbox_answer, refusal
+from addons.doors.assessing import Delivery, Scope, Verdict, read, unread, with_media, without_media
 from addons.doors.deliveries import BodyEncodingError, BodyTooLargeError, decode_body, is_delivery
 from addons.doors.layers import UNJUDGED, DoorLayer, Rules, is_websocket
 from addons.doors.peers import Network, connection_key, is_trusted, parse_address, sender
+from addons.doors.upgrades import remove_upgrade
+from addons.fetching.budget import BudgetSpentError
 from addons.judging.judge import Judge
-from addons.judging.local import is_local
 from addons.ledger.entry import Entry
 from addons.ledger.ledger import Ledger
-from addons.policy.decide import Policy, decide, decide_on_context
-from addons.policy.hosts import normal_host
-from addons.policy.words import Action, Cause, Context, Decision, Medium
+from addons.policy.decide import Policy
+from addons.policy.words import Action, Cause, Medium
 
 logger = logging.getLogger(__name__)
 
-# Larger bodies are parsed in a thread: a mebibyte of JSON would stall every other connection for tens of ms.
-PARSE_INLINE = 64 << 10
-_UPGRADING = frozenset({b"upgrade", b"http2-settings"})
+READ_INLINE = 16 << 10
+"""Bytes of a plain body read on the event loop; more, and all that is compressed, would stall other connections."""
+
+type _Work = Coroutine[Any, Any, None]
+type _Unreadable = MalformedActivityError | BodyEncodingError | BodyTooLargeError
 
 
 @dataclass(frozen=True, slots=True)
 class InboxSettings:
-    """What the inbox door takes from the configuration; ``budget`` in seconds, ``domains`` our own."""
+    """What the inbox door takes from the configuration; ``budget`` in seconds from a request's end."""
 
-    software: str = "generic"
-    domains: frozenset[str] = frozenset()
+    scope: Scope = field(default_factory=Scope)
     trusted_proxies: Sequence[Network] = ()
-    judge_local: bool = False
     budget: float = 4.0
-    body: int = 1 << 20
-    depth: int = 64
-    nodes: int = 20_000
-    media: int = 32
     deliveries: int = 256
     connections_per_peer: int = 100
 
 
 @dataclass(frozen=True, slots=True)
-class _Delivery:
-    """One delivery on its way through the door."""
+class _Visit:
+    """One delivery at the door: who brings it, its body as it came, and since when (``began``: monotonic seconds)."""
 
-    body: bytes
-    found: Walk
-    context: Context
+    raw: bytes
+    encodings: Sequence[str]
     peer: str
     started: datetime
     began: float
@@ -78,7 +70,9 @@ class Inbox:
         self.policy = policy
         self.judge = judge
         self.ledger = ledger
-        self.in_flight = 0
+        self.judging = 0
+        """Deliveries whose media are being judged."""
+        self._open: set[str] = set()
         self._observing: set[asyncio.Task[None]] = set()
         self._connections: Counter[str] = Counter()
 
@@ -116,7 +110,7 @@ class Inbox:
         """Stream all but deliveries, and let no protocol be switched to but WebSocket."""
         request = flow.request
         if "upgrade" in request.headers and not is_websocket(request):
-            _remove_upgrade(request)
+            remove_upgrade(request)
         if not is_delivery(request.method, request.path, request.headers.get_all("content-type")):
             request.stream = True
 
@@ -127,171 +121,167 @@ class Inbox:
 
     def request(self, flow: http.HTTPFlow) -> Awaitable[None] | None:
         """A whole request is there. What needs no judging is settled without waiting."""
-        if flow.request.stream:
+        request = flow.request
+        if request.stream:
             if flow.metadata.get(UNJUDGED):
                 self.ledger.count("inbox", "unjudged")
             return None
-        return self._look(flow)
-
-    def _look(self, flow: http.HTTPFlow) -> Coroutine[Any, Any, None] | None:
-        began = time.monotonic()
+        self._open.add(flow.id)
+        visit = _Visit(
+            request.raw_content or b"",
+            request.headers.get_all("content-encoding"),
+            sender(flow.client_conn.peername[0], request.headers.items(multi=True), self.settings.trusted_proxies),
+            datetime.now(UTC),
+            time.monotonic(),
+        )
+        if self.policy.observe:
+            self._observe(visit)
+            return None
+        if visit.encodings or len(visit.raw) > READ_INLINE:
+            return self._read_aside(flow, visit)
         try:
-            body = decode_body(
-                flow.request.raw_content or b"", flow.request.headers.get_all("content-encoding"), self.settings.body
-            )
-        except BodyTooLargeError:
-            flow.response = refusal(413, f"a delivery may have {self.settings.body} bytes at most, decoded")
-            self.ledger.count("inbox", "too_large")
+            delivery = self._read(visit)
+        except (MalformedActivityError, BodyEncodingError, BodyTooLargeError) as error:
+            flow.response = self._refuse(error)
             return None
-        except BodyEncodingError as error:
-            flow.response = refusal(400, str(error))
-            self.ledger.count("inbox", "malformed")
-            return None
-        if len(body) > PARSE_INLINE:
-            return self._look_aside(flow, body, began)
-        return self._consider(flow, body, self._walk(body), began)
+        return self._settle_or_judge(flow, visit, delivery)
 
-    async def _look_aside(self, flow: http.HTTPFlow, body: bytes, began: float) -> None:
-        found = await asyncio.to_thread(self._walk, body)
-        if (judging := self._consider(flow, body, found, began)) is not None:
+    def response(self, flow: http.HTTPFlow) -> None:
+        """The delivery is done."""
+        self._open.discard(flow.id)
+
+    def error(self, flow: http.HTTPFlow) -> None:
+        """The delivery is done too: one of the sides is gone."""
+        self._open.discard(flow.id)
+
+    # -- reading -------------------------------------------------------------------------------------------------------
+
+    def _read(self, visit: _Visit) -> Delivery:
+        return read(decode_body(visit.raw, visit.encodings, self.rules.bounds.body), self.settings.scope)
+
+    async def _read_aside(self, flow: http.HTTPFlow, visit: _Visit) -> None:
+        try:
+            async with asyncio.timeout(self._left(visit)):
+                delivery = await asyncio.to_thread(self._read, visit)
+        except (MalformedActivityError, BodyEncodingError, BodyTooLargeError) as error:
+            flow.response = self._refuse(error)
+            return
+        except TimeoutError:
+            verdict = unread(self.policy, self.settings.scope.software, Cause.TIMEOUT)
+            flow.response = inbox_answer(verdict.decision.action)
+            self.ledger.count("inbox", str(verdict.decision.action))
+            return
+        if (judging := self._settle_or_judge(flow, visit, delivery)) is not None:
             await judging
 
-    def _walk(self, body: bytes) -> Walk | MalformedActivityError:
-        limits = self.settings
-        try:
-            parsed = parse(body, max_depth=limits.depth, max_nodes=limits.nodes)
-        except MalformedActivityError as error:
-            return error
-        return walk(parsed.document, max_depth=limits.depth, max_nodes=limits.nodes, max_media=limits.media)
-
-    def _consider(
-        self, flow: http.HTTPFlow, body: bytes, found: Walk | MalformedActivityError, began: float
-    ) -> Coroutine[Any, Any, None] | None:
-        """Settle what needs no media; the rest is returned as work to wait for."""
-        if isinstance(found, MalformedActivityError):
-            flow.response = refusal(400, str(found))
-            self.ledger.count("inbox", "malformed")
-            return None
-        context = Context("inbox", host_of(found.actor), found.actor, found.types, self.settings.software)
-        peer = sender(
-            flow.client_conn.peername[0], flow.request.headers.items(multi=True), self.settings.trusted_proxies
-        )
-        delivery = _Delivery(body, found, context, peer, datetime.now(UTC), began)
-        media = [
-            ref for ref in found.media if self.settings.judge_local or not is_local(ref.url, self.settings.domains)
-        ]
-        causes = overflow_causes(found)
-        decision = decide_on_context(self.policy, context)
-        if decision is None and not media:
-            decision = decide(self.policy, context, [], causes)
-        if decision is not None:
-            self._settle(flow, delivery, decision, [])
-            return None
-        if self.policy.observe:
-            self._observe(flow, delivery, media, causes)
-            return None
-        return self._judge_then_settle(flow, delivery, media, causes)
+    def _refuse(self, error: _Unreadable) -> http.Response:
+        if isinstance(error, BodyTooLargeError):
+            self.ledger.count("inbox", "too_large")
+            return refusal(413, f"a delivery may have {self.rules.bounds.body} bytes at most, decoded")
+        self.ledger.count("inbox", "malformed")
+        return refusal(400, str(error))
 
     # -- judging -------------------------------------------------------------------------------------------------------
 
-    async def _judge_then_settle(
-        self, flow: http.HTTPFlow, delivery: _Delivery, refs: Sequence[MediaRef], causes: Sequence[Cause]
-    ) -> None:
-        decision, media = await self._decide(delivery, refs, causes)
-        self._settle(flow, delivery, decision, media)
+    def _settle_or_judge(self, flow: http.HTTPFlow, visit: _Visit, delivery: Delivery) -> _Work | None:
+        verdict = without_media(self.policy, delivery)
+        if verdict is None:
+            return self._judge(flow, visit, delivery)
+        flow.response = inbox_answer(self._note(visit, delivery, verdict, ()))
+        return None
 
-    async def _decide(
-        self, delivery: _Delivery, refs: Sequence[MediaRef], causes: Sequence[Cause]
-    ) -> tuple[Decision, list[Medium]]:
-        if self.in_flight >= self.settings.deliveries:
-            message = f"{self.in_flight} deliveries are being judged already (limits.deliveries)"
-            media = [Medium(ref, cause=Cause.BUSY, message=message) for ref in refs]
-        else:
-            self.in_flight += 1
-            try:
-                left = self.settings.budget - (time.monotonic() - delivery.began)
-                media = await self.judge.judge(refs, timeout=max(0.0, left))
-            finally:
-                self.in_flight -= 1
-        if not self.ledger.healthy:
-            causes = [*causes, Cause.LEDGER_ERROR]
-        return decide(self.policy, delivery.context, media, causes), media
+    async def _judge(self, flow: http.HTTPFlow, visit: _Visit, delivery: Delivery) -> None:
+        media = await self._media(visit, delivery)
+        flow.response = inbox_answer(self._decide(visit, delivery, media))
 
-    def _observe(
-        self, flow: http.HTTPFlow, delivery: _Delivery, refs: Sequence[MediaRef], causes: Sequence[Cause]
-    ) -> None:
+    async def _media(self, visit: _Visit, delivery: Delivery) -> list[Medium]:
+        """Every medium judged, within what is left of the budget, or none of them where too much is going on."""
+        if self.judging >= self.settings.deliveries:
+            return _busy(delivery, f"{self.judging} deliveries are being judged already (limits.deliveries)")
+        try:
+            # The body as it came is counted by the layer that gathered it.
+            lease = self.rules.budget.take(len(delivery.body) if visit.encodings else 0)
+        except BudgetSpentError as error:
+            return _busy(delivery, str(error))
+        self.judging += 1
+        try:
+            with lease:
+                return await self.judge.judge(delivery.media, timeout=self._left(visit))
+        finally:
+            self.judging -= 1
+
+    def _decide(self, visit: _Visit, delivery: Delivery, media: Sequence[Medium]) -> Action:
+        more = () if self.ledger.healthy else (Cause.LEDGER_ERROR,)
+        return self._note(visit, delivery, with_media(self.policy, delivery, media, more), media)
+
+    def _note(self, visit: _Visit, delivery: Delivery, verdict: Verdict, media: Sequence[Medium]) -> Action:
+        """Write the decision down; the action that stands after that. Deliveries with nothing to tell are counted."""
+        decision = verdict.decision
+        if not media and decision.action is Action.PASS:
+            self.ledger.count("inbox", str(decision.action))
+            return decision.action
+        entry = Entry.of(
+            decision,
+            verdict.context,
+            media,
+            walk=delivery.walk,
+            peer=visit.peer,
+            started=visit.started,
+            took=time.monotonic() - visit.began,
+            policy_version=self.policy.version,
+            engine_version=self.judge.version,
+            mode="observe" if self.policy.observe else "enforce",
+            body=delivery.body,
+        )
+        if self.ledger.write(entry) or not media:
+            return decision.action
+        return with_media(self.policy, delivery, media, (Cause.LEDGER_ERROR,)).decision.action
+
+    def _left(self, visit: _Visit) -> float:
+        return max(0.0, self.settings.budget - (time.monotonic() - visit.began))
+
+    # -- mode: observe -------------------------------------------------------------------------------------------------
+
+    def _observe(self, visit: _Visit) -> None:
         """Forward now, judge afterwards: no sender waits and nothing is refused."""
-
-        async def later() -> None:
-            decision, media = await self._decide(delivery, refs, causes)
-            self._settle(flow, delivery, decision, media)
-
         if len(self._observing) >= self.settings.deliveries:
             self.ledger.count("inbox", "unobserved")
             return
-        task = asyncio.get_running_loop().create_task(later())
+        task = asyncio.get_running_loop().create_task(self._observed(visit))
         self._observing.add(task)
         task.add_done_callback(self._observing.discard)
 
-    def _settle(self, flow: http.HTTPFlow, delivery: _Delivery, decision: Decision, media: Sequence[Medium]) -> None:
-        """Act on the decision and write it down. Deliveries without media that pass are only counted."""
-        observe = self.policy.observe
-        if not observe and (answer := inbox_answer(decision.action)) is not None:
-            flow.response = answer
-        self.ledger.count("inbox", str(decision.action))
-        if not media and decision.action is Action.PASS:
-            return
-        self.ledger.write(
-            Entry.of(
-                decision,
-                delivery.context,
-                media,
-                walk=delivery.found,
-                peer=delivery.peer,
-                started=delivery.started,
-                took=time.monotonic() - delivery.began,
-                policy_version=self.policy.version,
-                engine_version=self.judge.version,
-                mode="observe" if observe else "enforce",
-                body=delivery.body,
-            )
-        )
+    async def _observed(self, visit: _Visit) -> None:
+        try:
+            # The layer stops counting the body once it is forwarded, which is now.
+            with self.rules.budget.take(len(visit.raw)):
+                delivery = await asyncio.to_thread(self._read, visit)
+                verdict = without_media(self.policy, delivery)
+                if verdict is not None:
+                    self._note(visit, delivery, verdict, ())
+                else:
+                    self._decide(visit, delivery, await self._media(visit, delivery))
+        except (MalformedActivityError, BodyEncodingError, BodyTooLargeError) as error:
+            self._refuse(error)  # for its count alone
+        except BudgetSpentError:
+            self.ledger.count("inbox", "unobserved")
+        except Exception:
+            logger.exception("a delivery from %s could not be observed", visit.peer)
 
-    async def done(self) -> None:
-        """On shutdown: let what is being observed end."""
-        if self._observing:
-            await asyncio.wait(self._observing, timeout=self.settings.budget)
+    # -- the end -------------------------------------------------------------------------------------------------------
 
+    @property
+    def busy(self) -> bool:
+        """Whether a delivery is under way: being judged, forwarded, answered or observed."""
+        return bool(self._open or self._observing)
 
-def overflow_causes(found: Walk) -> list[Cause]:
-    """The cause of a walk that did not see all: too many media, or too deep or large a document."""
-    if found.overflow is None:
-        return []
-    return [Cause.TOO_MANY if found.overflow == "media" else Cause.TOO_LARGE]
+    async def drained(self, timeout: float) -> bool:
+        """Wait until no delivery is under way, for at most ``timeout`` seconds; whether it came to that."""
+        deadline = time.monotonic() + timeout
+        while self.busy and time.monotonic() < deadline:  # noqa: ASYNC110  # several things end it, none has an event
+            await asyncio.sleep(0.02)
+        return not self.busy
 
 
-def _remove_upgrade(request: http.Request) -> None:
-    """Take out an Upgrade that is not WebSocket: after a 101 nobody could look into what goes by (RFC 9110 7.8)."""
-    fields: list[tuple[bytes, bytes]] = []
-    for name, value in request.headers.fields:
-        match name.lower():
-            case b"upgrade" | b"http2-settings":
-                continue
-            case b"connection":
-                tokens = [token.strip() for token in value.split(b",")]
-                value = b", ".join(token for token in tokens if token.lower() not in _UPGRADING)
-                if value:
-                    fields.append((name, value))
-            case _:
-                fields.append((name, value))
-    request.headers.fields = tuple(fields)
-
-
-@lru_cache(maxsize=4096)
-def host_of(iri: str | None) -> str | None:
-    """The host of an actor's IRI in its one form, without port; None where there is none."""
-    try:
-        host = urlsplit(iri or "").hostname
-    except ValueError:
-        return None
-    return normal_host(host) if host else None
+def _busy(delivery: Delivery, message: str) -> list[Medium]:
+    return [Medium(ref, cause=Cause.BUSY, message=message) for ref in delivery.media]

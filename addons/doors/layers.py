@@ -37,12 +37,14 @@ UNJUDGED = "fediward.unjudged"
 class Rules:
     """What a door's layers need to know: bounds, and the budget that bodies are gathered under.
 
-    ``busy`` makes the answer to a delivery that the budget has no room for; None lets it by unjudged.
+    ``busy`` makes the answer to a delivery that the budget has no room for; None lets it by unjudged. ``refuse_large``:
+    whether a delivery over the bound is refused; with ``mode: observe`` it is let by unjudged.
     """
 
     bounds: Bounds
     budget: MemoryBudget
     busy: Callable[[http.HTTPFlow], http.Response | None]
+    refuse_large: bool = True
 
 
 def is_websocket(request: http.Request, response: http.Response | None = None) -> bool:
@@ -74,6 +76,9 @@ class DoorStream(http_layers.HttpStream):
         if not size and "content-length" in self.flow.request.headers:
             size = int(self.flow.request.headers["content-length"])  # its form was checked with the head
         if size > self.rules.bounds.body:
+            if not self.rules.refuse_large:
+                yield from self._let_by()
+                return False
             yield from self._finish(error_response(413, f"a delivery may have {self.rules.bounds.body} bytes at most"))
             return True
         try:
@@ -100,6 +105,7 @@ class DoorStream(http_layers.HttpStream):
         """Stop gathering and stream, as mitmproxy does for large bodies."""
         self.flow.metadata[UNJUDGED] = True
         self.flow.request.stream = True
+        self.client_side.delivery = False  # from here on it is timed like any other stream
         self._release()
         if self.request_body_buf:
             gathered = bytes(self.request_body_buf)

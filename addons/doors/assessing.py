@@ -1,0 +1,125 @@
+"""What a delivery holds and what the policy makes of it: from body to decision, with nothing of HTTP in it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from urllib.parse import urlsplit
+
+from addons.activitypub.parsing import parse
+from addons.activitypub.references import MediaRef, Walk
+from addons.activitypub.speakers import speakers
+from addons.activitypub.walk import walk
+from addons.judging.local import is_local
+from addons.policy.decide import Policy, decide, decide_on_context
+from addons.policy.hosts import normal_host
+from addons.policy.words import Action, Cause, Context, Decision, Hit, Medium
+
+SPEAKERS = 8
+"""Actors (with what they say) of one array or collection; real deliveries have one."""
+_LONGEST_CACHED = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What is looked at: ``domains`` our own, whose media are judged only with ``judge_local``; bounds of the walk."""
+
+    software: str = "generic"
+    domains: frozenset[str] = frozenset()
+    judge_local: bool = False
+    depth: int = 64
+    nodes: int = 20_000
+    media: int = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A delivery as it was read: one context for each who speaks in it, the media to judge, causes of the whole.
+
+    ``crowded``: more speak than there are contexts.
+    """
+
+    body: bytes
+    walk: Walk
+    contexts: tuple[Context, ...]
+    media: tuple[MediaRef, ...]
+    causes: tuple[Cause, ...]
+    crowded: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A decision, and the context (of those in the delivery) that gave it."""
+
+    decision: Decision
+    context: Context
+
+
+def read(body: bytes, scope: Scope) -> Delivery:
+    """Parse and walk a body, its content encodings undone. Raises MalformedActivityError."""
+    parsed = parse(body, max_depth=scope.depth, max_nodes=scope.nodes)
+    found = walk(parsed.document, max_depth=scope.depth, max_nodes=scope.nodes, max_media=scope.media)
+    told = speakers(parsed.document, found, max_depth=scope.depth, most=SPEAKERS)
+    return Delivery(
+        body,
+        found,
+        tuple(Context("inbox", host_of(one.actor), one.actor, one.types, scope.software) for one in told.all),
+        tuple(ref for ref in found.media if scope.judge_local or not is_local(ref.url, scope.domains)),
+        overflow_causes(found),
+        told.overflow,
+    )
+
+
+def without_media(policy: Policy, delivery: Delivery) -> Verdict | None:
+    """The verdict for which nothing need be fetched; None where the media must be judged."""
+    settled = [(decide_on_context(policy, context), context) for context in delivery.contexts]
+    given = [Verdict(decision, context) for decision, context in settled if decision is not None]
+    refused = [verdict for verdict in given if verdict.decision.action in (Action.DROP, Action.REJECT)]
+    if refused:
+        return _strictest(refused)
+    if delivery.media and len(given) < len(delivery.contexts):
+        return None
+    return with_media(policy, delivery, ())
+
+
+def with_media(policy: Policy, delivery: Delivery, media: Sequence[Medium], more: Sequence[Cause] = ()) -> Verdict:
+    """The strictest verdict of all who speak: any of them may have sent any of the media. ``more``: further causes."""
+    causes = [*delivery.causes, *more]
+    verdicts = [Verdict(decide(policy, context, media, causes), context) for context in delivery.contexts]
+    if delivery.crowded:
+        # A cause of its own, since a rule that lets one of the speakers by says nothing of those who were not seen.
+        hit = Hit(policy.on[Cause.TOO_MANY], cause=Cause.TOO_MANY)
+        verdicts.append(Verdict(Decision(hit.action, hit, (hit,)), delivery.contexts[0]))
+    return _strictest(verdicts)
+
+
+def unread(policy: Policy, software: str, cause: Cause) -> Verdict:
+    """The verdict on a delivery that was not read for a cause of our own."""
+    context = Context("inbox", software=software)
+    return Verdict(decide(policy, context, (), (cause,)), context)
+
+
+def _strictest(verdicts: Sequence[Verdict]) -> Verdict:
+    return min(verdicts, key=lambda verdict: verdict.decision.action.rank)
+
+
+def overflow_causes(found: Walk) -> tuple[Cause, ...]:
+    """The cause of a walk that did not see all: too many media, or too deep or large a document."""
+    if found.overflow is None:
+        return ()
+    return (Cause.TOO_MANY if found.overflow == "media" else Cause.TOO_LARGE,)
+
+
+def host_of(iri: str | None) -> str | None:
+    """The host of an actor's IRI in its one form, without port; None where there is none."""
+    if not iri or len(iri) > _LONGEST_CACHED:  # the cache must not keep megabytes of a stranger's making
+        return _host_of.__wrapped__(iri or "")
+    return _host_of(iri)
+
+
+@lru_cache(maxsize=4096)
+def _host_of(iri: str) -> str | None:
+    try:
+        host = urlsplit(iri).hostname
+    except ValueError:
+        return None
+    return normal_host(host) if host and len(host) <= 255 else None
