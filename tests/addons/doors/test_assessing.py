@@ -1,0 +1,149 @@
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from addons.activitypub.parsing import MalformedActivityError
+from addons.doors.assessing import SPEAKERS, Scope, host_of, read, unread, with_media, without_media
+from addons.policy.conditions import NotOf, OneOf, SymbolTest
+from addons.policy.decide import Policy
+from addons.policy.rules import Rule
+from addons.policy.words import Action, Cause, Medium
+from classifier import JudgedFrame, Judgement
+
+A, B = "https://a.example/u", "https://b.example/u"
+DEFER = dict.fromkeys(Cause, Action.DEFER)
+
+
+def by(*hosts: str) -> OneOf:
+    return OneOf("host", hosts)
+
+
+def policy(*rules: Rule, **on: Action) -> Policy:
+    return Policy(rules, DEFER | {Cause(cause): action for cause, action in on.items()})
+
+
+def note(actor: str, *urls: str, kind: str = "Create") -> dict[str, Any]:
+    return {"type": kind, "actor": actor, "object": {"type": "Note", "attachment": [{"url": url} for url in urls]}}
+
+
+def judged(delivery: Any, **symbols: float) -> list[Medium]:
+    judgement = Judgement("0" * 64, "image/png", 1, 1, (JudgedFrame(0, symbols),), "1")
+    return [Medium(ref, judgement=judgement) for ref in delivery.media]
+
+
+KNOWN = Rule("known", SymbolTest("hash.ours", ">=", 1), Action.DROP)
+URL = "https://remote.example/a.png"
+
+
+@pytest.mark.parametrize(
+    ("iri", "host"),
+    [
+        ("https://Remote.Example:8080/u", "remote.example"),
+        ("https://bücher.example/u", "xn--bcher-kva.example"),
+        ("https://[::1]/u", "::1"),
+        ("https://a.example./u", "a.example"),
+        ("https://[bad/u", None),
+        ("acct:a@b.example", None),
+        ("", None),
+        (None, None),
+        (f"https://{'a' * 300}.example/u", None),
+        ("https://a.example/" + "u" * 2000, "a.example"),
+    ],
+)
+def test_host_of(iri: str | None, host: str | None) -> None:
+    assert host_of(iri) == host
+
+
+def test_reading_fills_in_everything() -> None:
+    scope = Scope("lemmy", frozenset({"own.example"}))
+    delivery = read(json.dumps(note(A, URL, "https://own.example/b.png")).encode(), scope)
+    (context,) = delivery.contexts
+    assert (context.host, context.actor, context.types, context.software, context.door) == (
+        "a.example",
+        A,
+        ("Create", "Note"),
+        "lemmy",
+        "inbox",
+    )
+    assert [ref.url for ref in delivery.media] == [URL]
+    assert len(delivery.walk.media) == 2
+    everything = Scope("lemmy", frozenset({"own.example"}), judge_local=True)
+    assert len(read(json.dumps(note(A, URL, "https://own.example/b.png")).encode(), everything).media) == 2
+    with pytest.raises(MalformedActivityError):
+        read(b"[", scope)
+
+
+@pytest.mark.parametrize(
+    ("bounds", "causes"),
+    [
+        ({"media": 2}, ()),
+        ({"media": 1}, (Cause.TOO_MANY,)),
+        ({"depth": 4}, ()),
+        ({"depth": 3}, (Cause.TOO_LARGE,)),
+        ({"nodes": 10}, ()),
+        ({"nodes": 9}, (Cause.TOO_LARGE,)),
+    ],
+)
+def test_each_bound_is_a_cause(bounds: dict[str, Any], causes: tuple[Cause, ...]) -> None:
+    assert read(json.dumps(note(A, URL, URL + "2")).encode(), replace(Scope(), **bounds)).causes == causes
+
+
+@pytest.mark.parametrize(
+    ("rules", "activity", "expected"),
+    [
+        # nothing to look at
+        ([KNOWN], note(A), "pass"),
+        ([KNOWN], [], "pass"),
+        # media to look at
+        ([KNOWN], note(A, URL), None),
+        # one speaker refused is enough, whatever the others would be
+        ([Rule("b", by("b.example"), Action.REJECT)], [note(A, URL), note(B)], "reject"),
+        (
+            [Rule("a", by("a.example"), Action.REJECT), Rule("b", by("b.example"), Action.DROP)],
+            [note(A), note(B)],
+            "drop",
+        ),
+        # one let by is not
+        ([Rule("a", by("a.example"), Action.PASS), KNOWN], [note(A, URL), note(B)], None),
+        ([Rule("a", by("a.example"), Action.PASS), KNOWN], [note(A, URL), note(A, kind="Undo")], "pass"),
+        # put off: only if nothing stricter may come of the media
+        ([Rule("a", by("a.example"), Action.DEFER), KNOWN], [note(A), note(B, URL)], None),
+        ([Rule("a", by("a.example"), Action.DEFER), KNOWN], [note(A), note(B)], "defer"),
+        # who is not on the list
+        ([Rule("friends", NotOf(by("a.example")), Action.REJECT)], [note(A), note(B)], "reject"),
+        ([Rule("friends", NotOf(by("a.example")), Action.REJECT)], note(A), "pass"),
+    ],
+)
+def test_without_media(rules: list[Rule], activity: object, expected: str | None) -> None:
+    verdict = without_media(policy(*rules), read(json.dumps(activity).encode(), Scope()))
+    assert (str(verdict.decision.action) if verdict else None) == expected
+
+
+def test_the_strictest_of_all_speakers_counts_for_all_media() -> None:
+    rules = policy(Rule("a", by("a.example"), Action.PASS), KNOWN)
+    delivery = read(json.dumps([note(A, URL), note(B)]).encode(), Scope())
+    verdict = with_media(rules, delivery, judged(delivery, **{"hash.ours": 1.0}))
+    assert (verdict.decision.rule, verdict.context.actor) == ("known", B)
+    assert with_media(rules, delivery, judged(delivery)).decision.action is Action.PASS
+    assert with_media(rules, delivery, judged(delivery), (Cause.LEDGER_ERROR,)).decision.cause == Cause.LEDGER_ERROR
+
+
+@pytest.mark.parametrize(("extra", "cause"), [(0, None), (1, Cause.TOO_MANY)])
+def test_those_who_were_not_seen_are_a_cause_that_no_rule_lets_by(extra: int, cause: Cause | None) -> None:
+    rules = policy(Rule("all", by("a.example"), Action.PASS), too_many=Action.DROP)
+    crowd = [note(f"{A}/{n}") for n in range(SPEAKERS + extra)]
+    verdict = without_media(rules, read(json.dumps(crowd).encode(), Scope()))
+    assert verdict is not None
+    assert verdict.decision.cause == cause
+    assert verdict.decision.action is (Action.DROP if cause else Action.PASS)
+
+
+def test_unread() -> None:
+    verdict = unread(policy(timeout=Action.REJECT), "lemmy", Cause.TIMEOUT)
+    assert (verdict.decision.action, verdict.decision.cause, verdict.context.software) == (
+        Action.REJECT,
+        Cause.TIMEOUT,
+        "lemmy",
+    )

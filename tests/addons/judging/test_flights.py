@@ -1,0 +1,104 @@
+import asyncio
+
+import pytest
+
+from addons.fetching.slots import Waiting
+from addons.judging.flights import Flights
+
+
+class Work:
+    """Work that is counted, and ends when it is told to."""
+
+    def __init__(self) -> None:
+        self.begun = self.cancelled = 0
+        self.gates: list[asyncio.Future[str]] = []
+
+    async def __call__(self, waiting: Waiting) -> str:
+        self.begun += 1
+        waiting.for_slot = True
+        gate: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self.gates.append(gate)
+        try:
+            return await gate
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+async def test_the_same_is_done_once_and_another_by_itself() -> None:
+    work, flights = Work(), Flights[str](Clock(), 5)
+    async with asyncio.TaskGroup() as group:
+        same = [group.create_task(flights.board("a", work).landing()) for _ in range(3)]
+        other = group.create_task(flights.board("b", work).landing())
+        await asyncio.sleep(0)
+        assert (work.begun, len(flights)) == (2, 2)
+        work.gates[0].set_result("A")
+        work.gates[1].set_result("B")
+    assert [task.result() for task in [*same, other]] == ["A", "A", "A", "B"]
+    assert len(flights) == 0
+
+
+async def test_one_going_away_or_running_out_of_time_does_not_hurt_the_others() -> None:
+    work, flights = Work(), Flights[str](Clock(), 5)
+    first, second = flights.board("a", work), flights.board("a", work)
+    leaving = asyncio.ensure_future(first.landing())
+    staying = asyncio.ensure_future(second.landing())
+    await asyncio.sleep(0)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.01):
+            await flights.board("a", work).landing()
+    leaving.cancel()
+    await asyncio.sleep(0)
+    assert (work.begun, work.cancelled, second.waiting.for_slot) == (1, 0, True)
+    work.gates[0].set_result("A")
+    assert await staying == "A"
+
+
+async def test_the_last_to_go_ends_it_and_the_next_begins_anew() -> None:
+    work, flights = Work(), Flights[str](Clock(), 5)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.01):
+            await flights.board("a", work).landing()
+    anew = asyncio.ensure_future(flights.board("a", work).landing())
+    await asyncio.sleep(0.01)
+    assert (work.begun, work.cancelled, len(flights)) == (2, 1, 1)
+    work.gates[1].set_result("A")
+    assert await anew == "A"
+
+
+@pytest.mark.parametrize(("age", "begun"), [(5.0, 1), (5.01, 2)])
+async def test_who_comes_late_begins_anew(age: float, begun: int) -> None:
+    clock, work = Clock(), Work()
+    flights = Flights[str](clock, 5)
+    early = asyncio.ensure_future(flights.board("a", work).landing())
+    await asyncio.sleep(0)
+    clock.now = age
+    late = asyncio.ensure_future(flights.board("a", work).landing())
+    await asyncio.sleep(0)
+    assert work.begun == begun
+    for number, gate in enumerate(work.gates):
+        gate.set_result(str(number))
+    assert [await early, await late] == ["0", str(begun - 1)]
+    await asyncio.sleep(0)
+    assert len(flights) == 0
+
+
+async def test_what_went_wrong_is_told_to_all_who_waited_and_to_nobody_after() -> None:
+    work, flights = Work(), Flights[str](Clock(), 5)
+    waiters = [asyncio.ensure_future(flights.board("a", work).landing()) for _ in range(2)]
+    await asyncio.sleep(0)
+    work.gates[0].set_exception(ValueError("broken"))
+    for waiter in waiters:
+        with pytest.raises(ValueError, match="broken"):
+            await waiter
+    after = asyncio.ensure_future(flights.board("a", work).landing())
+    await asyncio.sleep(0)
+    work.gates[1].set_result("mended")
+    assert await after == "mended"

@@ -1,0 +1,294 @@
+import asyncio
+import hashlib
+import threading
+from collections import Counter
+
+import pytest
+
+from addons.activitypub.references import MediaRef
+from addons.fetching.budget import MemoryBudget
+from addons.fetching.client import Fetched, FetchError
+from addons.fetching.slots import Waiting
+from addons.judging import judge as judging
+from addons.judging.judge import HASH_INLINE, JUDGEMENT_FRAMES, URL_LENGTH, URL_SECONDS, Judge
+from addons.policy.words import Cause, Medium
+from classifier import CannotJudgeError, JudgedFrame, Judgement
+
+URL = "https://remote.example/a.png"
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Remote:
+    """Fetches from a table instead of the network; waits for ``gate`` where one is set."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytes | FetchError] = {}
+        self.final: dict[str, str] = {}
+        self.fetched: Counter[str] = Counter()
+        self.gate: asyncio.Event | None = None
+        self.no_slot = False
+        self.budget = MemoryBudget(1 << 30)
+
+    async def get(self, url: str, *, timeout: float, waiting: Waiting | None = None) -> Fetched:
+        assert timeout > 0
+        assert waiting is not None
+        self.fetched[url] += 1
+        waiting.for_slot = self.no_slot
+        if self.gate is not None:
+            await self.gate.wait()
+        waiting.for_slot = False
+        found = self.files.get(url, url.encode())
+        if isinstance(found, FetchError):
+            raise found
+        final = self.final.get(url, url)
+        return Fetched(found, final, "192.0.2.1", "image/png", 200, self.budget.take(len(found)))
+
+
+class Eyes:
+    """Judges bytes by counting them; the list is asked in ``look_up``."""
+
+    def __init__(self, frames: int = 1) -> None:
+        self.version = "eyes-1"
+        self.frames = frames
+        self.judged: Counter[bytes] = Counter()
+        self.listed: set[str] = set()
+        self.fails: CannotJudgeError | None = None
+        self.gate: asyncio.Event | None = None
+
+    async def judge(self, data: bytes, *, timeout: float) -> Judgement:
+        assert timeout > 0
+        self.judged[data] += 1
+        if self.gate is not None:
+            await self.gate.wait()
+        if self.fails:
+            raise self.fails
+        frames = tuple(JudgedFrame(n, {"clip.x": 0.5}) for n in range(self.frames))
+        return Judgement(hashlib.sha256(data).hexdigest(), "image/png", 1, 1, frames, self.version)
+
+    def look_up(self, judgement: Judgement) -> Judgement:
+        if judgement.sha256 not in self.listed:
+            return judgement
+        frames = [JudgedFrame(f.index, {**f.symbols, "hash.ours": 1.0}) for f in judgement.frames]
+        return judgement.with_lists(frames, ())
+
+
+def ref(url: str = URL, path: str = "/a") -> MediaRef:
+    return MediaRef(url, "image", path)
+
+
+class Bench:
+    """A judge with its parts."""
+
+    def __init__(self, frames: int = 1, **bounds: int) -> None:
+        self.clock, self.remote, self.eyes = Clock(), Remote(), Eyes(frames)
+        self.judge = Judge(self.remote, self.eyes, clock=self.clock, **bounds)
+
+    async def one(self, url: str = URL, timeout: float = 5) -> Medium:
+        (medium,) = await self.judge.judge([ref(url)], timeout=timeout)
+        return medium
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+async def test_each_reference_gets_its_medium_in_order_and_each_url_is_fetched_once(bench: Bench) -> None:
+    refs = [ref("https://a/1", "/0"), ref("https://a/2", "/1"), ref("https://a/1", "/2")]
+    media = await bench.judge.judge(refs, timeout=5)
+    assert [medium.ref for medium in media] == refs
+    assert bench.remote.fetched == {"https://a/1": 1, "https://a/2": 1}
+    assert [medium.judgement.sha256 for medium in media if medium.judgement] == [
+        hashlib.sha256(url.encode()).hexdigest() for url in ("https://a/1", "https://a/2", "https://a/1")
+    ]
+    assert {(medium.address, medium.cached, medium.cause) for medium in media} == {("192.0.2.1", False, None)}
+    assert await bench.judge.judge([], timeout=5) == []
+
+
+# -- what is remembered ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("later", "fetched"), [(URL_SECONDS - 1, 1), (URL_SECONDS, 2)])
+async def test_a_url_is_remembered_for_ten_minutes(bench: Bench, later: float, fetched: int) -> None:
+    bench.remote.final[URL] = "https://remote.example/moved"
+    first = await bench.one()
+    bench.clock.now += later
+    again = await bench.one()
+    assert bench.remote.fetched[URL] == fetched
+    assert (first.cached, again.cached) == (False, True)  # the bytes are known even when fetched anew
+    assert (again.address, again.final_url) == ("192.0.2.1", "https://remote.example/moved")
+    assert sum(bench.eyes.judged.values()) == 1
+
+
+async def test_the_same_bytes_from_elsewhere_are_not_judged_again(bench: Bench) -> None:
+    bench.remote.files = {"https://a/1": b"same", "https://b/2": b"same"}
+    await bench.one("https://a/1")
+    medium = await bench.one("https://b/2")
+    assert (medium.cached, bench.eyes.judged) == (True, {b"same": 1})
+
+
+async def test_a_hit_needs_no_time(bench: Bench) -> None:
+    await bench.one()
+    assert (await bench.one(timeout=0)).judgement is not None
+    medium = await bench.one("https://a/new", timeout=0)
+    assert (medium.cause, medium.message) == (Cause.TIMEOUT, "no time was left to fetch it")
+    assert bench.remote.fetched["https://a/new"] == 0
+
+
+async def test_lists_are_asked_anew_on_every_hit(bench: Bench) -> None:
+    first = await bench.one()
+    assert first.judgement is not None
+    bench.eyes.listed.add(first.judgement.sha256)
+    second = await bench.one()
+    bench.eyes.listed.clear()
+    third = await bench.one()
+    told = [medium.judgement.worst() for medium in (first, second, third) if medium.judgement]
+    assert told == [{"clip.x": 0.5}, {"clip.x": 0.5, "hash.ours": 1.0}, {"clip.x": 0.5}]
+
+
+async def test_another_version_of_the_detectors_judges_anew(bench: Bench) -> None:
+    await bench.one()
+    bench.eyes.version = "eyes-2"
+    assert bench.judge.version == "eyes-2"
+    medium = await bench.one()
+    assert (medium.cached, bench.eyes.judged[URL.encode()]) == (False, 2)
+
+
+@pytest.mark.parametrize(("extra", "fetched"), [(0, 1), (1, 2)])
+async def test_urls_at_the_bound_and_past_it(bench: Bench, extra: int, fetched: int) -> None:
+    url = "data:" + "x" * 43
+    bench.remote.final[url] = "y" * (URL_LENGTH - len(url) + extra)
+    for _ in range(2):
+        await bench.one(url)
+    assert bench.remote.fetched[url] == fetched
+
+
+@pytest.mark.parametrize(("frames", "bound", "judged"), [(2, 4, 2), (2, 3, 3), (4, 4, 3), (5, 4, 4)])
+async def test_judgements_are_bounded_by_their_frames(frames: int, bound: int, judged: int) -> None:
+    bench = Bench(frames, judgement_frames=bound)
+    for url in ("a", "b", "b", "a"):
+        assert (await bench.one(url)).judgement is not None
+    assert sum(bench.eyes.judged.values()) == judged
+
+
+async def test_urls_are_bounded_in_number() -> None:
+    bench = Bench(url_entries=2)
+    for url in ("a", "b", "a", "c", "b"):
+        await bench.one(url)
+    assert bench.remote.fetched == {"a": 1, "b": 2, "c": 1}
+
+
+def test_the_defaults_fit_in_memory() -> None:
+    assert judging.URL_ENTRIES * URL_LENGTH <= 64 << 20
+    assert JUDGEMENT_FRAMES * 2048 <= 128 << 20
+
+
+# -- what goes wrong ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("cause", [Cause.FETCH_FAILED, Cause.FETCH_REFUSED, Cause.FETCH_UNAUTHORIZED, Cause.BUSY])
+async def test_a_fetch_that_fails_is_tried_again_next_time(bench: Bench, cause: Cause) -> None:
+    bench.remote.files[URL] = FetchError(cause, "no", URL, "192.0.2.9")
+    for turn in (1, 2):
+        medium = await bench.one()
+        assert (medium.cause, medium.message, medium.address) == (cause, f"{URL}: no", "192.0.2.9")
+        assert bench.remote.fetched[URL] == turn
+    bench.remote.files[URL] = b"good"
+    assert (await bench.one()).judgement is not None
+
+
+async def test_bytes_that_cannot_be_judged_are_tried_again_next_time(bench: Bench) -> None:
+    bench.eyes.fails = CannotJudgeError("undecodable", "broken")
+    for turn in (1, 2):
+        medium = await bench.one()
+        assert (medium.cause, medium.message) == (Cause.UNDECODABLE, "broken")
+        assert bench.eyes.judged[URL.encode()] == turn
+    assert bench.remote.budget.used == 0
+
+
+async def test_one_failure_leaves_the_other_media_be(bench: Bench) -> None:
+    bench.remote.files["https://a/1"] = FetchError(Cause.FETCH_FAILED, "no", "https://a/1")
+    media = await bench.judge.judge([ref("https://a/1"), ref("https://a/2")], timeout=5)
+    assert [medium.cause for medium in media] == [Cause.FETCH_FAILED, None]
+
+
+async def test_a_bug_ends_the_work_on_the_other_media(bench: Bench) -> None:
+    class Broken(Remote):
+        async def get(self, url: str, *, timeout: float, waiting: Waiting | None = None) -> Fetched:
+            if url == "bug":
+                raise ZeroDivisionError
+            return await super().get(url, timeout=timeout, waiting=waiting)
+
+    remote = Broken()
+    remote.gate = asyncio.Event()
+    judge = Judge(remote, bench.eyes)
+    with pytest.raises(ExceptionGroup):
+        await judge.judge([ref("hangs"), ref("bug")], timeout=60)
+    await asyncio.sleep(0)
+    assert judge.in_flight == 0
+
+
+@pytest.mark.parametrize(
+    ("no_slot", "at", "cause", "message"),
+    [
+        (False, "remote", Cause.TIMEOUT, "not fetched and judged within 0.1 s"),
+        (True, "remote", Cause.BUSY, "waited 0.1 s for other fetches to end"),
+        (True, "eyes", Cause.TIMEOUT, "not fetched and judged within 0.1 s"),
+    ],
+)
+async def test_time_runs_out(bench: Bench, no_slot: bool, at: str, cause: Cause, message: str) -> None:
+    bench.remote.no_slot = no_slot
+    part = bench.remote if at == "remote" else bench.eyes
+    part.gate = asyncio.Event()
+    medium = await bench.one(timeout=0.1)
+    assert (medium.cause, medium.message) == (cause, message)
+    await asyncio.sleep(0)
+    assert (bench.judge.in_flight, bench.remote.budget.used) == (0, 0)
+
+
+# -- at the same time --------------------------------------------------------------------------------------------------
+
+
+async def test_who_has_more_time_does_not_lose_it_to_who_has_less(bench: Bench) -> None:
+    bench.remote.gate = asyncio.Event()
+    hasty = asyncio.ensure_future(bench.one(timeout=0.05))
+    await asyncio.sleep(0)
+    patient = asyncio.ensure_future(bench.one(timeout=10))
+    assert (await hasty).cause == Cause.TIMEOUT
+    bench.remote.gate.set()
+    assert (await patient).judgement is not None
+    assert bench.remote.fetched[URL] == 1
+
+
+async def test_one_that_is_cancelled_leaves_the_others_their_work(bench: Bench) -> None:
+    bench.eyes.gate = asyncio.Event()
+    gone, stays = (asyncio.ensure_future(bench.one()) for _ in range(2))
+    await asyncio.sleep(0.01)
+    gone.cancel()
+    await asyncio.sleep(0)
+    bench.eyes.gate.set()
+    assert (await stays).judgement is not None
+    assert gone.cancelled()
+    assert sum(bench.eyes.judged.values()) == 1
+
+
+async def test_large_files_are_hashed_off_the_event_loop(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    off_loop: list[int] = []
+
+    def hashing(data: bytes) -> object:
+        if threading.current_thread() is not threading.main_thread():
+            off_loop.append(len(data))
+        return real(data)
+
+    real = hashlib.sha256
+    monkeypatch.setattr(hashlib, "sha256", hashing)
+    for size in (HASH_INLINE, HASH_INLINE + 1):
+        bench.remote.files[str(size)] = bytes(size)
+        await bench.one(str(size))
+    assert off_loop == [HASH_INLINE + 1]
