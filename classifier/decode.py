@@ -83,6 +83,8 @@ class Undecoded:
 
     cause: Literal["undecodable", "unsupported", "too_large"]
     message: str
+    media_type: str = ""
+    """By content, where it is unsupported."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +119,7 @@ def decode(data: bytes, bounds: Bounds) -> Decoded | Undecoded:
         return Undecoded("undecodable", "the file is empty")
     kind = sniff(data)
     if kind.pillow is None:
-        return Undecoded("unsupported", kind.why)
+        return Undecoded("unsupported", kind.why, kind.media_type)
     Image.MAX_IMAGE_PIXELS = bounds.pixels
     until = time.process_time() + bounds.seconds
     try:

@@ -152,7 +152,7 @@ class Engine:
             return await asyncio.shield(flight.task)
         except CannotJudgeError as error:
             # Waiters share the task's exception; each needs one of its own to hang a traceback on.
-            raise CannotJudgeError(error.cause, str(error)) from error
+            raise CannotJudgeError(error.cause, str(error), error.media_type) from error
         except asyncio.CancelledError:
             if flight.task.cancelled():  # only close does that to a task that has waiters
                 raise CannotJudgeError("no_worker", "the classifier is stopping") from None

@@ -58,7 +58,7 @@ class MediaDecoder:
         except CrashedError as error:
             raise CannotJudgeError("undecodable", str(error)) from error
         if isinstance(result, Undecoded):
-            raise CannotJudgeError(result.cause, result.message)
+            raise CannotJudgeError(result.cause, result.message, result.media_type)
         return result
 
     def stop(self) -> None:

@@ -69,6 +69,8 @@ _HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", 
 _MAX_BRANDS = 64
 
 _HEAD = 4096
+_PAGE = frozenset({b"html", b"head", b"body", b"script"})
+_HTML_DOCTYPE = re.compile(rb"<!doctype\s+html", re.IGNORECASE)
 _MARKUP = re.compile(rb"<(\?xml|!doctype|html|head|body|script|svg|!--)", re.IGNORECASE)
 
 
@@ -101,7 +103,9 @@ def _iso(data: bytes) -> Kind:
 def _text(head: bytes) -> Kind:
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip(b" \t\r\n\x0c")
     if markup := _MARKUP.match(text):
-        if b"<svg" in text.lower():
+        # A page may draw with <svg> in its head; only a document that is nothing but SVG is a picture.
+        page = markup[1].lower() in _PAGE or _HTML_DOCTYPE.match(text)
+        if not page and b"<svg" in text.lower():
             return _other("image/svg+xml", "SVG (a document, which each viewer draws in its own way)")
         return _other("text/xml", "XML") if markup[1] == b"?xml" else _other("text/html", "an HTML page")
     if text[:1] in (b"{", b"["):

@@ -18,11 +18,15 @@ FailureCause = Literal["timeout", "no_worker", "busy", "undecodable", "unsupport
 
 
 class CannotJudgeError(Exception):
-    """These bytes could not be judged; ``cause`` is one of DESIGN.md's causes, the message is for a person."""
+    """These bytes could not be judged; ``cause`` is one of DESIGN.md's causes, the message is for a person.
 
-    def __init__(self, cause: FailureCause, message: str) -> None:
+    ``media_type`` is by content, where the cause is ``unsupported``; else empty.
+    """
+
+    def __init__(self, cause: FailureCause, message: str, media_type: str = "") -> None:
         super().__init__(message)
         self.cause: FailureCause = cause
+        self.media_type = media_type
 
 
 class CannotStartError(Exception):

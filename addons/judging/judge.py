@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from cachetools import LRUCache, TTLCache
@@ -13,6 +13,7 @@ from addons.activitypub.references import MediaRef
 from addons.fetching.client import Fetched, FetchError
 from addons.fetching.slots import Waiting
 from addons.judging.flights import Flights
+from addons.judging.pictures import is_no_picture
 from addons.policy.words import Cause, Medium
 from classifier import CannotJudgeError, Judgement
 
@@ -79,6 +80,7 @@ class _Outcome:
     final_url: str | None = None
     cached: bool = False
     took_ms: float = 0.0
+    media_type: str = ""
 
     def of(self, ref: MediaRef) -> Medium:
         return Medium(
@@ -128,7 +130,10 @@ class Judge:
         return len(self._flights)
 
     async def judge(self, refs: Sequence[MediaRef], *, timeout: float) -> list[Medium]:
-        """Judge every reference side by side, each within ``timeout`` seconds; one medium for each, in order."""
+        """Judge every reference side by side, each within ``timeout`` seconds; one medium for each, in order.
+
+        A reference that turns out to be no picture (a link to an article) is left out: it is no medium.
+        """
         outcomes: dict[str, _Outcome] = {}
         unknown: list[str] = []
         for url in dict.fromkeys(ref.url for ref in refs):
@@ -141,7 +146,11 @@ class Judge:
             async with asyncio.TaskGroup() as group:
                 tasks = {url: group.create_task(self._one(url, timeout)) for url in unknown}
             outcomes |= {url: task.result() for url, task in tasks.items()}
-        return [outcomes[ref.url].of(ref) for ref in refs]
+        return [
+            outcome.of(ref)
+            for ref in refs
+            if not is_no_picture(ref, (outcome := outcomes[ref.url]).cause, outcome.media_type)
+        ]
 
     async def _one(self, url: str, timeout: float) -> _Outcome:
         began = self._clock()
@@ -158,7 +167,7 @@ class Judge:
         except FetchError as error:
             return self._failed(began, error.cause, str(error), error.address)
         except CannotJudgeError as error:
-            return self._failed(began, Cause(error.cause), str(error))
+            return replace(self._failed(began, Cause(error.cause), str(error)), media_type=error.media_type)
 
     def _judged(self, found: _Found, began: float) -> _Outcome:
         return _Outcome(

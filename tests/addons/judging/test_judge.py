@@ -212,6 +212,13 @@ async def test_bytes_that_cannot_be_judged_are_tried_again_next_time(bench: Benc
     assert bench.remote.budget.used == 0
 
 
+async def test_a_link_that_leads_to_an_article_is_no_medium(bench: Bench) -> None:
+    bench.eyes.fails = CannotJudgeError("unsupported", "an HTML page", "text/html")
+    link = MediaRef(URL, "page", "/attachment/0/href")
+    media = await bench.judge.judge([link, ref()], timeout=5)
+    assert [(medium.ref, medium.cause) for medium in media] == [(ref(), Cause.UNSUPPORTED)]
+
+
 async def test_one_failure_leaves_the_other_media_be(bench: Bench) -> None:
     bench.remote.files["https://a/1"] = FetchError(Cause.FETCH_FAILED, "no", "https://a/1")
     media = await bench.judge.judge([ref("https://a/1"), ref("https://a/2")], timeout=5)
