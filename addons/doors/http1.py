@@ -24,8 +24,8 @@ from addons.doors.deliveries import is_delivery
 from addons.doors.heads import ERROR_TEXTS, MalformedHeadError, StrictChunkedReader, error_response, read_head
 from addons.doors.messages import IndexedHeaders
 
-# What a refused client may still send before we close on it: closing with unread bytes resets the connection, and the
-# reset can overtake our answer (RFC 9112 section 9.6).
+# What a refused client may still send: closing on unread bytes resets the connection, and the reset can overtake our
+# answer (RFC 9112 section 9.6).
 LINGER_BYTES = 8 << 20
 LINGER_SECONDS = 5.0
 # A chunk's size line with its extensions, or the start of trailers, waiting for its end.
@@ -141,7 +141,6 @@ class DoorServer(_BoundedBody, _http1.Http1Server):
                 return
         elif self.state == self.read_body:
             if now - (self._phase_began if self.delivery else self._heard) > bounds.body_time:
-                assert self.stream_id is not None
                 yield from self.refuse(408, "the request body took too long")
                 yield ReceiveHttp(RequestProtocolError(self.stream_id, "body too slow", ErrorCode.CLIENT_DISCONNECTED))
         elif now - self._heard > bounds.quiet_time:
@@ -155,7 +154,7 @@ class DoorServer(_BoundedBody, _http1.Http1Server):
         yield from self.finish(error_response(status, message))
 
     def finish(self, answer: bytes) -> layer.CommandGenerator[None]:
-        """Send a whole answer unless one has begun, then let the client finish what it was sending."""
+        """Send a whole answer unless one has begun, then hear the client out."""
         if self.conn.state & ConnectionState.CAN_WRITE:
             if not self.response:
                 yield commands.SendData(self.conn, answer)
@@ -205,7 +204,6 @@ class DoorServer(_BoundedBody, _http1.Http1Server):
 
     def broken(self, message: str) -> layer.CommandGenerator[None]:
         """400, and the stream hears that its client is gone."""
-        assert self.stream_id is not None
         yield from self.refuse(400, message)
         yield ReceiveHttp(RequestProtocolError(self.stream_id, message, ErrorCode.CLIENT_DISCONNECTED))
 
@@ -298,5 +296,4 @@ class DoorClient(_BoundedBody, _http1.Http1Client):
 
     def answered(self, event: events.Event) -> layer.CommandGenerator[None]:
         """The server answered before it had the whole request, and now it is gone, or says what belongs to nothing."""
-        assert self.stream_id is not None
         yield from self.broken("the server ended the connection before it had the whole request")

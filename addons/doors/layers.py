@@ -89,6 +89,7 @@ class DoorStream(http_layers.HttpStream):
         except BudgetSpentError:
             answer = self.rules.busy(self.flow)
             if answer is not None:
+                answer.headers["Connection"] = "close"
                 yield from self._finish(http1.assemble_response(answer))
                 return True
             yield from self._let_by()

@@ -2,6 +2,7 @@ import asyncio
 import gzip
 
 import pytest
+from mitmproxy.connection import Client
 
 from addons.doors.http1 import Bounds
 from tests import net
@@ -450,6 +451,45 @@ async def test_what_may_be_sent_ahead_is_bounded(extra: int, served: bool) -> No
             assert await client.closed() == b""
         await net.until(lambda: gate.budget.used == 0)
     assert len(door.lines) == (2 if served else 0)
+
+
+# -- after a refusal ---------------------------------------------------------------------------------------------------
+
+
+class Leaving(Gate):
+    """Counts the clients that are gone."""
+
+    gone = 0
+
+    def client_disconnected(self, client: Client) -> None:
+        self.gone += 1
+
+
+@pytest.mark.parametrize(("size", "gone"), [(1000, 0), (1001, 1)])
+async def test_what_a_refused_client_may_still_send_is_bounded(
+    size: int, gone: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("addons.doors.http1.LINGER_BYTES", 1000)
+    gate = Leaving()
+    async with net.door(gate) as door, net.client(door.port) as client:
+        await client.send(b"nonsense\r\n\r\n")
+        assert (await client.response())[0] == 400
+        await client.send(b"x" * size)
+        await asyncio.sleep(0.2)
+        assert gate.gone == gone
+
+
+@pytest.mark.parametrize(("sending", "gone"), [(0.2, 0), (1.0, 1)])
+async def test_how_long_a_refused_client_may_go_on_is_bounded(
+    sending: float, gone: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("addons.doors.http1.LINGER_SECONDS", 0.5)
+    gate = Leaving(QUICK)
+    async with net.door(gate) as door, net.client(door.port) as client:
+        await client.send(b"nonsense\r\n\r\n")
+        assert (await client.response())[0] == 400
+        await asyncio.sleep(sending)
+        assert gate.gone == gone
 
 
 def test_the_clock_is_looked_at_often_enough_for_the_shortest_bound() -> None:

@@ -106,6 +106,7 @@ async def test_a_delivery_that_the_budget_has_no_room_for_is_busy(size: int, sta
                 answer = await client.response()
                 assert answer[0] == status
                 if status == 503:
+                    assert b"\r\nConnection: close\r\n" in answer[1]
                     assert answer[2] == b'{"error": "busy"}'
                     assert await client.closed() == b"", "the rest of its body is not taken for a request"
             await net.until(lambda: gate.budget.used == 600)
