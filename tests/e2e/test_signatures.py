@@ -34,7 +34,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 # Nothing is fetched: no port but 1 is open to the door, so media take the way through judging without a network.
 CONFIG = """\
 fetch: {ports: [1]}
-classifier: {clip: null, nudity: null, hashes: [{name: ours, file: ours.csv}]}
+classifier: {clip: null, nudity: null, decode: {processes: 1}, hashes: [{name: ours, file: ours.csv}]}
 rules: [{name: known, when: {hash.ours: 1}, do: drop}]
 on: {fetch_refused: record, undecodable: record, unsupported: record, too_many: record, too_large: record}
 """
@@ -208,7 +208,9 @@ async def test_real_documents_pass_unchanged(world: World, rsa_key: RSAPrivateKe
         signed = await sender.sign(world.verifiers.fedify, rsa_key, "/inbox", described("length", body), body)
         got = await world.send(wire("/inbox", signed, body))
         assert (got.headers, got.body) == (pairs(signed), body), document
-        assert await world.verifiers.refusals(got) == VALID, (document, sender)
+        assert world.verifiers.our_refusal(got) is None, (document, sender)
+        if number % 3 == 0:  # a third of them is enough of Fedify's time
+            assert await world.verifiers.refusals(got) == VALID, (document, sender)
 
 
 async def test_their_media_took_the_way_through_judging(world: World, rsa_key: RSAPrivateKey) -> None:
