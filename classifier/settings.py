@@ -25,6 +25,7 @@ class Concept(Settings):
 class ClipSettings(Settings):
     """The open_clip model: any ``model``/``pretrained`` that open_clip takes, or a local checkpoint's path.
 
+    ``threads``: CPU threads of torch; None: one less than the cores, which are left to the doors and to decoding.
     ``model: fediward-tiny`` with ``pretrained: demo-shapes`` is the tiny model shipped with fediward.
     """
 
@@ -32,6 +33,7 @@ class ClipSettings(Settings):
     pretrained: str = "openai"
     device: str = "auto"
     precision: Literal["auto", "fp32", "fp16", "bf16"] = "auto"
+    threads: Annotated[int, Field(ge=1, le=256)] | None = None
 
 
 class NuditySettings(Settings):

@@ -1,5 +1,6 @@
 """Loads what the configuration's ``classifier:`` section names, and says all that is missing at once."""
 
+import os
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -59,7 +60,10 @@ def _clip(settings: ClipSettings, concepts: Mapping[str, Concept]) -> Detector:
             f"classifier.clip needs torch and open_clip, which are not here ({error}): install fediward[clip], "
             "or set clip to null"
         ) from error
-    return tried(ClipDetector.load(settings, concepts))
+    # With as many threads as cores, torch waits on its own threads whenever anything else wants a core: measured, two
+    # threads on two busy cores take three times as long as one.
+    threads = settings.threads or max(1, len(os.sched_getaffinity(0)) - 1)
+    return tried(ClipDetector.load(settings, concepts, threads=threads))
 
 
 def tried(detector: Detector) -> Detector:

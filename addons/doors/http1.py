@@ -100,7 +100,7 @@ class DoorServer(_BoundedBody, _http1.Http1Server):
         self.bounds = bounds
         self.clock = clock
         self.delivery = False
-        self._heard = clock()
+        self._heard = self.last_answer = clock()
         self._phase_began = self._heard
         self._lingered = 0
 
@@ -247,6 +247,8 @@ class DoorServer(_BoundedBody, _http1.Http1Server):
         if self.state == self.linger:
             return
         self._heard = self._phase_began = self.clock()
+        if response:
+            self.last_answer = self._heard
         yield from super().mark_done(request=request, response=response)
 
 

@@ -29,6 +29,8 @@ from addons.doors.http1 import Bounds, DoorClient, DoorServer
 from addons.fetching.budget import BudgetSpentError, Lease, MemoryBudget
 
 WEBSOCKET_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 section 1.3
+REUSE_SECONDS = 1.0
+"""How long a connection to the server may have been idle: servers close theirs after 2 s (gunicorn) and more."""
 UNJUDGED = "fediward.unjudged"
 """Flow metadata: the policy lets this delivery by unjudged, since there was no memory to gather it."""
 
@@ -212,9 +214,17 @@ class DoorLayer(http_layers.HttpLayer):
     def get_connection(
         self, event: http_layers.GetHttpConnection, *, reuse: bool = True
     ) -> layer.CommandGenerator[None]:
-        """Reuse the open connection or open one. Dead ones are forgotten: mitmproxy would keep all of them."""
+        """Reuse the open connection or open one. Dead ones are forgotten: mitmproxy would keep all of them.
+
+        One that was idle may be closed by the server in the very moment that a delivery is sent on it, and that
+        delivery would be lost to senders that never try again: it is reused only while it is fresh.
+        """
+        fresh = self.client_side.clock() - self.client_side.last_answer < REUSE_SECONDS
         for connection in [c for c in self.connections if isinstance(c, Server)]:
-            if connection.connected and connection not in self.waiting_for_establishment:
+            usable = connection.connected and connection not in self.waiting_for_establishment
+            if usable and not fresh:
+                yield commands.CloseConnection(connection)
+            elif usable:
                 stream = self.command_sources.pop(event)
                 reply = http_layers.GetHttpConnectionCompleted(event, (connection, None))
                 yield from self.event_to_child(stream, reply)
@@ -223,7 +233,7 @@ class DoorLayer(http_layers.HttpLayer):
         context = self.context.fork()
         stack = tunnel.LayerStack()
         # mitmdump opens one connection ahead (its connection_strategy is "eager"): that one is taken first.
-        if not context.server.connected or context.server in self.connections:
+        if not fresh or not context.server.connected or context.server in self.connections:
             context.server = Server(address=event.address)
             if event.tls:
                 context.server.sni = self.context.server.sni or event.address[0]

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 from mitmproxy import http
 
+from addons.doors import layers
 from addons.doors.http1 import Bounds
 from addons.doors.layers import UNJUDGED, is_websocket
 from tests import net
@@ -340,3 +341,22 @@ async def test_a_server_that_does_not_take_up_the_websocket_answers_as_ever() ->
 def test_what_is_a_websocket_handshake(method: str, upgrade: str, expected: bool) -> None:
     request = http.Request.make(method, "http://a/", headers=http.Headers(upgrade=upgrade))
     assert is_websocket(request) is expected
+
+
+@pytest.mark.parametrize(("idle", "connections"), [(0.0, 1), (0.3, 2)])
+async def test_a_connection_to_the_server_is_reused_only_while_fresh(
+    monkeypatch: pytest.MonkeyPatch, idle: float, connections: int
+) -> None:
+    monkeypatch.setattr(layers, "REUSE_SECONDS", 0.2)
+    seen: set[object] = set()
+
+    async def answer(request: net.Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        seen.add(writer)
+        writer.write(net.OK)
+
+    async with net.upstream(answer) as up, net.running(up.port, [Gate()]) as port, net.client(port) as one:
+        for _ in range(2):
+            await one.send(net.post("/inbox", b"{}"))
+            assert (await one.response())[0] == 200
+            await asyncio.sleep(idle)
+    assert len(seen) == connections
