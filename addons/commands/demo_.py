@@ -1,17 +1,21 @@
 """``fediward demo``: a little fediverse on this machine, watched live."""
 
 import asyncio
-import contextlib
 import logging
+import os
+import signal
 import sys
+from types import FrameType, TracebackType
+from typing import Self
 
 import click
 from rich.console import Console
-from rich.live import Live
 
+from addons.demo.watching import TROUBLE, Watcher
 from classifier import CannotStartError
 
-PACE = 1.0
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+HINT = "`deploy/up --setup` in a clone, or pip install 'fediward[clip]', installs all that the demo needs."
 
 
 @click.command("demo")
@@ -20,40 +24,73 @@ def command(once: bool) -> None:
     """Run a little fediverse on this machine and watch fediward stop forbidden shapes. Ctrl-C ends it."""
     # Only what is meant for the one who watches: servers' own logs would break the table.
     logging.basicConfig(level=logging.ERROR)
+    with Stop() as stop:
+        sys.exit(asyncio.run(_demo(_console(), once, stop)))
+
+
+class Stop:
+    """What Ctrl-C and SIGTERM do: while models load they interrupt, from then on they cancel the demo's task.
+
+    Both at once would not do: a loop's own handlers run only when it does, and loading blocks it for seconds. Only the
+    first signal counts, so that an impatient second one does not leave processes and files behind.
+    """
+
+    def __init__(self) -> None:
+        self.number: int | None = None
+        """The signal that came."""
+        self._before = {number: signal.getsignal(number) for number in SIGNALS}
+
+    def __enter__(self) -> Self:
+        for number in SIGNALS:
+            signal.signal(number, self._interrupt)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def cancel_this_task(self) -> None:
+        """From now on a signal cancels the task that calls this."""
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        assert task is not None
+        for number in SIGNALS:
+            loop.add_signal_handler(number, self._cancel, number, task)
+
+    def _interrupt(self, number: int, frame: FrameType | None) -> None:
+        if self.number is None:
+            self.number = number
+            raise KeyboardInterrupt
+
+    def _cancel(self, number: int, task: asyncio.Task[object]) -> None:
+        if self.number is None:
+            self.number = number
+            task.cancel()
+
+
+async def _demo(console: Console, once: bool, stop: Stop) -> int:
+    """The exit status: 0 all right, 1 something wrong, 128 and the signal's number where that ended ``--once``."""
+    watcher = Watcher(console, once)
     try:
-        with contextlib.suppress(KeyboardInterrupt):
-            sys.exit(asyncio.run(_demo(Console(), once)))
+        await watcher.watch(loaded=stop.cancel_this_task)
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        if stop.number is None:
+            raise
     except CannotStartError as error:
-        click.echo(f"The demo did not start: {error}", err=True)
-        sys.exit(1)
-
-
-async def _demo(console: Console, once: bool) -> int:
-    import httpx
-
-    from addons.demo.run import opened, script
-    from addons.demo.show import table, warning
-
-    console.print(warning())
-    results = []
-    async with opened(lambda text: console.print(f"[dim]{text}[/dim]")) as demo:
-        async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
-            with Live(table([]), console=console, refresh_per_second=8) as live:
-                for scene in script(demo, forever=not once):
-                    results.append(await demo.play(scene, client))
-                    del results[:-500]
-                    live.update(table(results))
-                    if not once:
-                        await asyncio.sleep(PACE)
-            page = await client.get(f"{demo.door}/about")
-        refused = demo.receiver.refused
-    wrong = [result for result in results if not result.right]
-    if page.text != "a page that is no delivery" or refused:
-        console.print(f"[bold red]WRONG[/]: the page said {page.text!r}, signatures refused: {refused}")
+        click.echo(f"The demo did not start: {error}\n{HINT}", err=True)
         return 1
-    for result in wrong:
-        console.print(f"[bold red]WRONG[/]: {result.scene.software}, {result.scene.carries}")
-    console.print(
-        f"{len(results) - len(wrong)} of {len(results)} outcomes were right. Now protect a real server: see the README."
-    )
-    return 1 if wrong else 0
+    except TROUBLE as error:
+        click.echo(f"The demo broke off: {str(error) or type(error).__name__}", err=True)
+        return 1
+    watcher.sum_up()
+    if once and stop.number is not None:
+        return 128 + stop.number
+    return 1 if watcher.wrong else 0
+
+
+def _console() -> Console:
+    console = Console(highlight=False, emoji=False)
+    if console.is_terminal or "COLUMNS" in os.environ:
+        return console
+    return Console(highlight=False, emoji=False, width=120)  # a log is wider than the 80 columns that are assumed

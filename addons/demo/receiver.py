@@ -1,39 +1,63 @@
 """The demo's server behind fediward: verifies each delivery's signature, takes it in, and fetches its pictures."""
 
 import threading
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import httpx
 from starlette.applications import Starlette
+from starlette.background import BackgroundTask
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from addons.activitypub.parsing import parse
+from addons.activitypub.parsing import MalformedActivityError, parse
+from addons.activitypub.references import Walk
 from addons.activitypub.signatures import PublicKey, SignatureError, key_ids, read_public_key, verify
 from addons.activitypub.walk import walk
 from addons.demo.web import LocalServer
+from addons.doors.deliveries import BodyEncodingError, BodyTooLargeError, decode_body
 
-
-TEXT = ("utf-8", "surrogateescape")
+ABOUT = "a page that is no delivery"
+KEPT = 1000
+"""Deliveries that are remembered until :meth:`Receiver.clear`."""
+BODY = 1 << 20
+"""Bytes of a decoded body."""
+_TEXT = ("utf-8", "surrogateescape")
 
 
 @dataclass(slots=True)
-class TakenIn:
-    """One delivery that the server accepted: whose signature held, and how many pictures it then fetched."""
+class Arrival:
+    """One delivery as it reached the server, its signature verified: ``headers`` lower-cased, ``body`` as on the wire.
 
-    key_id: str
-    pictures: int
+    ``pictures`` is how many the server could then fetch; None while it is still fetching.
+    """
+
+    id: str
+    target: bytes
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
+    pictures: int | None = None
+
+    def changes(self, sent: httpx.Request) -> list[str]:
+        """What is not as it was sent: path, headers (names, values and order), body."""
+        headers = [(name.lower(), value) for name, value in sent.headers.raw]
+        pairs = {
+            "path": (self.target, sent.url.raw_path),
+            "headers": (self.headers, headers),
+            "body": (self.body, sent.content),
+        }
+        return [name for name, (got, wanted) in pairs.items() if got != wanted]
 
 
 @dataclass(slots=True)
 class Receiver:
-    """A small ActivityPub server. ``taken`` is what reached it, by activity id; ``refused`` what it did not believe."""
+    """A small ActivityPub server. ``refused`` is why it did not believe a delivery."""
 
-    taken: dict[str, TakenIn] = field(default_factory=dict)
-    refused: list[str] = field(default_factory=list)
+    refused: deque[str] = field(default_factory=lambda: deque(maxlen=KEPT))
+    _arrivals: deque[Arrival] = field(default_factory=lambda: deque(maxlen=KEPT))
     _keys: dict[str, PublicKey] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     server: LocalServer = field(init=False)
@@ -44,43 +68,63 @@ class Receiver:
             Starlette(routes=[Route("/inbox", self._inbox, methods=["POST"]), Route("/about", self._about)])
         )
 
+    def arrivals(self) -> list[Arrival]:
+        """All that reached the server, in order."""
+        with self._lock:
+            return list(self._arrivals)
+
+    def clear(self) -> None:
+        """Forget all deliveries."""
+        with self._lock:
+            self._arrivals.clear()
+            self.refused.clear()
+
     async def _about(self, request: Request) -> Response:
-        return PlainTextResponse("a page that is no delivery")
+        return PlainTextResponse(ABOUT)
 
     async def _inbox(self, request: Request) -> Response:
         body = await request.body()
-        headers = [(name.decode(*TEXT), value.decode(*TEXT)) for name, value in request.headers.raw]
-        async with httpx.AsyncClient(trust_env=False, timeout=5) as client:
-            try:
-                keys = {key_id: await self._key(client, key_id) for key_id in key_ids(headers)}
-                verified = verify(
-                    "POST",
-                    request.url.path,
-                    headers,
-                    body,
-                    _from(keys),
-                    datetime.now(UTC),
-                    timedelta(hours=1),
-                    scheme="http",
-                )
-            except (SignatureError, httpx.HTTPError) as error:
-                self.refused.append(str(error))
-                return PlainTextResponse("signature refused", 401)
-            parsed = parse(body, max_depth=64, max_nodes=20_000)
-            found = walk(parsed.document, max_depth=64, max_nodes=20_000, max_media=32)
-            pictures = 0
-            for url in {ref.url for ref in found.media if ref.kind != "video"}:
-                answer = await client.get(url, follow_redirects=True)
-                pictures += answer.status_code == 200
+        headers = [(name.decode(*_TEXT), value.decode(*_TEXT)) for name, value in request.headers.raw]
+        target: bytes = request.scope["raw_path"]
+        if request.scope["query_string"]:
+            target += b"?" + request.scope["query_string"]
+        try:
+            await self._verify(target.decode(*_TEXT), headers, body)
+            encodings = [value for name, value in headers if name.lower() == "content-encoding"]
+            document = parse(decode_body(body, encodings, BODY), max_depth=64, max_nodes=20_000).document
+        except (SignatureError, httpx.HTTPError) as error:
+            self.refused.append(f"signature: {error}")
+            return PlainTextResponse("signature refused", 401)
+        except (MalformedActivityError, BodyEncodingError, BodyTooLargeError) as error:
+            self.refused.append(f"body: {error}")
+            return PlainTextResponse("no activity", 400)
+        found = walk(document, max_depth=64, max_nodes=20_000, max_media=32)
+        arrival = Arrival(found.activity_id or "", target, list(request.headers.raw), body)
         with self._lock:
-            self.taken[found.activity_id or ""] = TakenIn(verified.key_id, pictures)
-        return Response(status_code=202)
+            self._arrivals.append(arrival)
+        # As real servers do: the sender is answered first, media are fetched afterwards.
+        return Response(status_code=202, background=BackgroundTask(self._fetch, arrival, found))
+
+    async def _verify(self, target: str, headers: list[tuple[str, str]], body: bytes) -> None:
+        async with httpx.AsyncClient(trust_env=False, timeout=5) as client:
+            keys = {key_id: await self._key(client, key_id) for key_id in key_ids(headers)}
+        verify("POST", target, headers, body, _from(keys), datetime.now(UTC), timedelta(hours=1), scheme="http")
 
     async def _key(self, client: httpx.AsyncClient, key_id: str) -> PublicKey:
         if key_id not in self._keys:
             actor = (await client.get(key_id.partition("#")[0])).raise_for_status().json()
             self._keys[key_id] = read_public_key(actor["publicKey"]["publicKeyPem"])
         return self._keys[key_id]
+
+    async def _fetch(self, arrival: Arrival, found: Walk) -> None:
+        pictures = 0
+        async with httpx.AsyncClient(trust_env=False, timeout=5, follow_redirects=True) as client:
+            for url in {ref.url for ref in found.media if ref.kind != "video"}:
+                try:
+                    pictures += (await client.get(url)).status_code == 200
+                except httpx.HTTPError:
+                    continue
+        arrival.pictures = pictures
 
 
 def _from(keys: dict[str, PublicKey]) -> Callable[[str], PublicKey]:

@@ -5,21 +5,28 @@ import contextlib
 import os
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
 
-from addons.demo.receiver import Receiver
+from addons.demo.outcome import Asked, Result, finding
+from addons.demo.pictures import hash_list
+from addons.demo.receiver import ABOUT, Arrival, Receiver
 from addons.demo.remote import Remote
-from addons.demo.scenes import Scene, Script
+from addons.demo.scenes import Scene
 from addons.ledger.entry import Entry
 from addons.ledger.reading import Reader, Search
+from addons.policy.conditions import symbol_tests
 from addons.policy.config import load
 from addons.service import Service
 
 DOMAIN = "example.org"
+PREFIX = "fediward-demo-"
+"""How the name of the folder begins that holds configuration and ledger while the demo runs."""
 CONFIG = """\
 server:
   software: generic
@@ -31,111 +38,134 @@ budget: 20s
 classifier:
   clip: {{model: fediward-tiny, pretrained: demo-shapes}}
   nudity: {{}}
+  hashes: [{{name: known, file: known.csv}}]
 concepts: demo-shapes
 rules:
-  - {{name: forbidden-shape, when: {{clip.red_circle: ">0.8"}}, do: drop}}
+  - {{name: known, when: {{hash.known: 1}}, do: reject}}
+  - {{name: red-circle, when: {{clip.red_circle: ">0.8"}}, do: drop}}
   - {{name: explicit, when: {{nudity.explicit: ">0.7"}}, do: drop}}
-ledger: {{url: "sqlite:///demo.db"}}
+  - {{name: face, when: {{nudity.face: ">0.5"}}, do: record}}
+ledger: {{url: "sqlite:///demo.db", keep: 1h, keep_dropped: 1h}}
 """
-LEDGER_SECONDS = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What became of one scene: the answer the sender got, what the ledger says, what the server received."""
-
-    scene: Scene
-    status: int
-    ms: float
-    entry: Entry | None
-    pictures: int | None
-
-    @property
-    def right(self) -> bool:
-        """Whether the outcome is the one that the scene asks for, and for the reason it asks for."""
-        arrived = self.pictures is not None
-        decided = (self.entry.rule or self.entry.cause) if self.entry else None
-        return (
-            self.status == self.scene.status
-            and arrived == (self.scene.outcome == "arrives")
-            and decided == self.scene.found
-        )
+WAIT = 10.0
+"""Seconds for the ledger to be written, and for the server to have fetched its pictures."""
+_LOOK = 0.02
 
 
 @dataclass(frozen=True, slots=True)
 class Demo:
-    """The open demo: ``door`` is fediward's URL, ``folder`` holds its configuration and ledger."""
+    """The open demo: ``door`` is fediward's URL, ``asked`` what symbols each rule asks."""
 
     remote: Remote
     receiver: Receiver
     door: str
-    folder: Path
     reader: Reader
+    asked: Asked
 
     async def play(self, scene: Scene, client: httpx.AsyncClient) -> Result:
-        """Send one scene through the door and look at what became of it."""
+        """Send one scene through the door and look at what became of it. Raises httpx.HTTPError."""
+        before = len(self._arrivals(scene.id))
         request = self.remote.signed(scene, f"http://{DOMAIN}/inbox")
         request.url = httpx.URL(f"{self.door}/inbox")  # the Host header stays the signed one
-        began = time.perf_counter()
+        since, began = datetime.now(UTC), time.perf_counter()
         answer = await client.send(request)
         ms = 1000 * (time.perf_counter() - began)
-        entry = await self._entry(scene)
-        taken = self.receiver.taken.get(scene.id)
-        return Result(scene, answer.status_code, ms, entry, taken.pictures if taken else None)
+        entry = await self._entry(scene, since) if scene.media else None
+        arrivals = self._arrivals(scene.id)[before:]
+        await _fetched(arrivals)
+        return Result(
+            scene,
+            answer.status_code,
+            ms,
+            entry,
+            finding(entry, self.asked) if entry else None,
+            tuple(arrivals),
+            tuple(dict.fromkeys(change for arrival in arrivals for change in arrival.changes(request))),
+        )
 
-    async def _entry(self, scene: Scene) -> Entry | None:
-        """The ledger's entry; deliveries without media have none, so nothing is waited for there."""
-        if "words alone" in scene.carries:
-            return None
-        deadline = time.monotonic() + LEDGER_SECONDS
+    async def audit(self, results: Sequence[Result], client: httpx.AsyncClient) -> list[str]:
+        """What is wrong with a whole round of scenes, in words, beside the single results; then it is forgotten.
+
+        A delivery that was stopped may reach the server late, by a way that nobody thought of: hence at the end again.
+        """
+        problems = [f"the server refused a delivery: {why}" for why in self.receiver.refused]
+        wanted = Counter(result.scene.id for result in results if result.scene.arrives)
+        reached = Counter(arrival.id for arrival in self.receiver.arrivals())
+        told = {result.scene.id: result.scene for result in results}
+        for id in wanted | reached:
+            if wanted[id] != reached[id]:
+                name = f"{told[id].software}, {told[id].carries}" if id in told else f"unknown activity {id}"
+                problems.append(f"{name}: reached the server {reached[id]} times by the end, not {wanted[id]}")
+        page = await client.get(f"{self.door}/about")
+        if page.status_code != 200 or page.text != ABOUT:
+            problems.append(f"a page that is no delivery came as {page.status_code} {page.text[:100]!r}")
+        self.receiver.clear()
+        return problems
+
+    def _arrivals(self, id: str) -> list[Arrival]:
+        return [arrival for arrival in self.receiver.arrivals() if arrival.id == id]
+
+    async def _entry(self, scene: Scene, since: datetime) -> Entry | None:
+        deadline = time.monotonic() + WAIT
+        search = Search(activity_id=scene.id, since=since, limit=1)
         while time.monotonic() < deadline:
-            found = await asyncio.to_thread(self.reader.find, Search(activity_id=scene.id, limit=1))
-            if found:
+            if found := await asyncio.to_thread(self.reader.find, search):
                 return found[0]
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(_LOOK)
         return None
 
 
+async def _fetched(arrivals: Sequence[Arrival]) -> None:
+    """Wait until the server has all pictures that it can get."""
+    deadline = time.monotonic() + WAIT
+    for arrival in arrivals:
+        while time.monotonic() < deadline:
+            if arrival.pictures is not None:
+                break
+            await asyncio.sleep(_LOOK)
+
+
 @contextlib.asynccontextmanager
-async def opened(say: Callable[[str], None]) -> AsyncIterator[Demo]:
-    """Open everything on free ports of this machine, with its files in a folder that is deleted afterwards."""
-    with tempfile.TemporaryDirectory(prefix="fediward-demo-") as name:
+async def opened(config: str = CONFIG, loaded: Callable[[], None] = lambda: None) -> AsyncIterator[Demo]:
+    """Open everything on free ports of this machine, with its files in a folder that is deleted afterwards.
+
+    Loading blocks for seconds; ``loaded`` is called after it, before anything is waited for. Raises CannotStartError,
+    LedgerError, ConfigError, OSError: each says what to do.
+    """
+    with tempfile.TemporaryDirectory(prefix=PREFIX) as name:
         folder = Path(name)
         remote, receiver = Remote(), Receiver()
         with remote.server, receiver.server:
+            (folder / "known.csv").write_text(hash_list())
             path = folder / "config.yaml"
             path.write_text(
                 # Port 1 stands for a free one: the door takes what the system gives it.
-                CONFIG.format(upstream=receiver.server.url, listen=1, domain=DOMAIN, media=remote.server.port)
+                config.format(upstream=receiver.server.url, listen=1, domain=DOMAIN, media=remote.server.port)
             )
-            say("loading the tiny model and NudeNet …")
             service = Service.start(load(path, env=os.environ))
             try:
+                loaded()
+                asked = {rule.name: [test.symbol for test in symbol_tests(rule.when)] for rule in service.config.rules}
                 async with _door(service, receiver.server.url) as door:
                     with Reader.open(service.config.ledger.url) as reader:
-                        yield Demo(remote, receiver, door, folder, reader)
+                        yield Demo(remote, receiver, door, reader, asked)
             finally:
                 await service.close()
 
 
 @contextlib.asynccontextmanager
-async def _door(service: Service, upstream: str) -> AsyncIterator[str]:
-    master = service.master(f"door:{upstream}@127.0.0.1:0")
+async def _door(service: Service, upstream: str, listen: str = "127.0.0.1:0") -> AsyncIterator[str]:
+    master = service.master(f"door:{upstream}@{listen}")
     running = asyncio.get_running_loop().create_task(master.run())
+    opening = asyncio.get_running_loop().create_task(master.listening())
     try:
-        host, port = (await master.listening())[0]
+        await asyncio.wait((running, opening), return_when=asyncio.FIRST_COMPLETED)
+        if not opening.done():
+            running.result()
+            raise OSError("the door closed before it was open")
+        host, port = opening.result()[0]
         yield f"http://{host}:{port}"
     finally:
+        opening.cancel()
         master.shutdown()
         await running
-
-
-def script(demo: Demo, *, forever: bool) -> Iterator[Scene]:
-    """The scenes once, or again and again with new pictures."""
-    seed = 0
-    while True:
-        scenes = Script(demo.remote.server.url, demo.remote.actor, seed)
-        yield from scenes.all()
-        seed = scenes.seed
-        if not forever:
-            return

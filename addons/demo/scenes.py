@@ -1,186 +1,152 @@
 """What the demo sends: deliveries in the shapes of real servers, and what must become of each."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-type Json = dict[str, object]
-type Outcome = Literal["arrives", "stopped"]
+from addons.demo.activities import Json, Writer
 
-PUBLIC = "https://www.w3.org/ns/activitystreams#Public"
-CONTEXT = "https://www.w3.org/ns/activitystreams"
+type Action = Literal["pass", "record", "drop", "reject", "defer"]
+
+ARRIVES: frozenset[Action] = frozenset({"pass", "record"})
+STATUS: dict[Action, int] = {"pass": 202, "record": 202, "drop": 202, "reject": 403, "defer": 503}
+"""What the sender must be answered (DESIGN.md's table; the demo's server answers 202 itself)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """One delivery: whose shape it has, what it carries in words, and its outcome if all is well.
+    """One delivery: whose shape it has, what it carries in words, and what must become of it.
 
-    ``status`` is what the sender must be answered; ``found`` what must have decided, a rule's name, a cause, or None.
+    ``decided`` is what must have decided, a rule's name, a cause, or None; ``pictures`` how many the server must get
+    where it arrives; ``cached``: whether its picture must be known from earlier; ``media``: whether it has any.
     """
 
     software: str
     carries: str
-    activity: Json
-    outcome: Outcome
-    status: int
-    found: str | None
-    user_agent: str
+    document: Json | list[Json]
+    action: Action = "pass"
+    decided: str | None = None
+    pictures: int = 0
+    cached: bool = False
+    media: bool = True
     scheme: Literal["cavage", "rfc9421"] = "cavage"
+    gzip: bool = False
 
     @property
     def id(self) -> str:
-        """The activity's id."""
-        return str(self.activity["id"])
+        """The activity's id; of an array the first one's, by which the ledger knows it."""
+        first = self.document[0] if isinstance(self.document, list) else self.document
+        return str(first["id"])
+
+    @property
+    def arrives(self) -> bool:
+        """Whether the server must receive it."""
+        return self.action in ARRIVES
+
+    @property
+    def status(self) -> int:
+        """What the sender must be answered."""
+        return STATUS[self.action]
 
 
 class Script:
     """Writes scenes. ``remote`` is the remote host's URL, ``actor`` the id of the one who signs."""
 
     def __init__(self, remote: str, actor: str, seed: int = 0) -> None:
-        self.remote, self.actor, self.seed = remote, actor, seed
-        self._number = 0
+        self._write = Writer(remote, actor, seed)
+
+    @property
+    def seed(self) -> int:
+        """Of the last picture; a script that begins there repeats none."""
+        return self._write.seed
 
     def all(self) -> list[Scene]:
-        """Every scene once."""
-        return [
-            self._scene("lemmy", "a post with an ordinary picture", self._lemmy(self._url("ordinary.jpg"))),
-            self._scene(
-                "lemmy", "a post with a forbidden shape", self._lemmy(self._url("forbidden.jpg")), "forbidden-shape"
-            ),
-            self._scene(
-                "lemmy",
-                "a forbidden shape inside the text",
-                self._lemmy(None, f"Look: ![]({self._url('forbidden.png')}) is it not?"),
-                "forbidden-shape",
-            ),
-            self._scene("mastodon", "words alone", self._note([]), scheme="rfc9421"),
-            self._scene(
-                "mastodon",
-                "two ordinary pictures",
-                self._note([self._document("ordinary.jpg"), self._document("ordinary.png")]),
-                scheme="rfc9421",
-            ),
-            self._scene(
-                "mastodon",
-                "an ordinary picture and a forbidden one",
-                self._note([self._document("ordinary.jpg"), self._document("forbidden.png")]),
-                "forbidden-shape",
-            ),
-            self._scene(
-                "mastodon",
-                "a new avatar, forbidden",
-                self._wrap("Update", {"id": self.actor, "type": "Person", "icon": self._image("forbidden.jpg")}),
-                "forbidden-shape",
-            ),
-            self._scene("peertube", "a video with ordinary thumbnails", self._video("ordinary.jpg")),
-            self._scene(
-                "peertube", "a video with a forbidden thumbnail", self._video("forbidden.jpg"), "forbidden-shape"
-            ),
-            self._scene(
-                "misskey",
-                "a custom emoji, forbidden",
-                self._note([], tag=[{"type": "Emoji", "name": ":hm:", "icon": self._image("forbidden.png")}]),
-                "forbidden-shape",
-            ),
-            self._scene(
-                "akkoma",
-                "an ordinary picture, its URL a list",
-                self._note(
-                    [
-                        {
-                            "type": "Document",
-                            "url": [{"type": "Link", "mediaType": "image/jpeg", "href": self._url("ordinary.jpg")}],
-                        }
-                    ]
-                ),
-            ),
-            self._scene(
-                "mbin", "a forbidden shape as a bare URL", self._note(self._url("forbidden.jpg")), "forbidden-shape"
-            ),
-            self._scene(
-                "gotosocial",
-                "an animation, its last frame forbidden",
-                self._note([self._document("late.gif")]),
-                "forbidden-shape",
-            ),
-            self._scene("pixelfed", "a picture whose type is a lie", self._note([self._document("lying.png")])),
-            self._scene(
-                "pleroma",
-                "a redirect to a forbidden shape",
-                self._note([self._document("moved.jpg")]),
-                "forbidden-shape",
-            ),
-            self._scene("friendica", "a broken file", self._note([self._document("broken.png")]), "undecodable"),
-            self._scene(
-                "generic",
-                "a picture on a private address",
-                self._note([{"type": "Image", "url": "http://10.0.0.1/cat.jpg"}]),
-                "fetch_refused",
-            ),
-        ]
+        """Every scene once, in order."""
+        return [*self._threads(), *self._microblogs(), *self._videos(), *self._shapes(), *self._troubles()]
 
-    def _scene(
-        self,
-        software: str,
-        carries: str,
-        activity: Json,
-        found: str | None = None,
-        scheme: Literal["cavage", "rfc9421"] = "cavage",
-    ) -> Scene:
-        agent = f"{software}/demo (+{self.remote})"
-        stopped = found is not None
-        return Scene(software, carries, activity, "stopped" if stopped else "arrives", 202, found, agent, scheme)
+    def _threads(self) -> Iterator[Scene]:
+        write = self._write
+        yield Scene("lemmy", "a post with an ordinary picture", write.page(write.url("ordinary.jpg")), pictures=1)
+        forbidden = write.url("forbidden.jpg")
+        yield _stopped("lemmy", "a post with a forbidden shape", write.page(forbidden))
+        yield _stopped("lemmy", "the same picture in another post", write.page(forbidden), cached=True)
+        yield _stopped(
+            "lemmy",
+            "a forbidden shape inside the text",
+            write.page(None, f"Look: ![]({write.url('forbidden.png')}) is it not?"),
+        )
+        yield _stopped("mbin", "a forbidden shape as a bare URL", write.note(write.url("forbidden.jpg")))
+        known = write.page(write.url("known.jpg"))
+        yield Scene("piefed", "a smaller copy of a picture on a hash list", known, "reject", "known")
 
-    def _url(self, name: str) -> str:
-        """A picture that no other scene has."""
-        self.seed += 1
-        return f"{self.remote}/pictures/{self.seed}/{name}"
+    def _microblogs(self) -> Iterator[Scene]:
+        write = self._write
+        yield Scene("mastodon", "words alone", write.note([]), media=False, scheme="rfc9421")
+        two = [write.document(write.url("ordinary.jpg")), write.document(write.url("ordinary.png"))]
+        yield Scene("mastodon", "two ordinary pictures", write.note(two), pictures=2, scheme="rfc9421")
+        mixed = [write.document(write.url("ordinary.jpg")), write.document(write.url("forbidden.png"))]
+        yield _stopped("mastodon", "an ordinary picture and a forbidden one", write.note(mixed))
+        yield _stopped("mastodon", "a new avatar, forbidden", write.avatar(write.url("forbidden.jpg")))
+        yield _stopped("misskey", "a custom emoji, forbidden", write.emoji(write.url("forbidden.png")))
+        late = write.document(write.url("late.gif"))
+        yield _stopped("gotosocial", "an animation, its last frame forbidden", write.note([late]))
+        face = write.document(write.url("face.jpg"))
+        yield Scene("pixelfed", "a drawn face, which NudeNet finds", write.note([face]), "record", "face", pictures=1)
+        moved = write.document(write.url("moved.jpg"))
+        yield _stopped("pleroma", "a redirect to a forbidden shape", write.note([moved]))
 
-    def _id(self, kind: str) -> str:
-        self._number += 1
-        return f"{self.remote}/{kind}/{self.seed}-{self._number}"
+    def _videos(self) -> Iterator[Scene]:
+        write = self._write
+        yield Scene("peertube", "a video, its thumbnail ordinary", write.video(write.url("ordinary.jpg")), pictures=1)
+        yield _stopped("peertube", "a video, its thumbnail forbidden", write.video(write.url("forbidden.jpg")))
+        videos = [write.video(write.url("ordinary.jpg")), write.video(write.url("ordinary.png"))]
+        yield Scene("peertube", "a collection of two videos", write.collection(videos), pictures=2)
+        bad = [write.video(write.url("ordinary.jpg")), write.video(write.url("forbidden.jpg"))]
+        yield _stopped("peertube", "a collection, one of two forbidden", write.collection(bad))
 
-    def _document(self, name: str) -> Json:
-        return {"type": "Document", "mediaType": "image/jpeg", "url": self._url(name), "name": "a drawing"}
+    def _shapes(self) -> Iterator[Scene]:
+        write = self._write
+        linked = {"type": "Document", "url": [write.link(write.url("ordinary.jpg"))]}
+        yield Scene("akkoma", "an ordinary picture, its URL a list", write.note([linked]), pictures=1)
+        yield _stopped("friendica", "attachments of five shapes, one forbidden", self._every_shape("forbidden.png"))
+        yield Scene(
+            "friendica", "attachments of five shapes, all ordinary", self._every_shape("ordinary.png"), pictures=5
+        )
+        lying = write.document(write.url("lying.png"))
+        yield Scene("pixelfed", "a picture whose type is a lie", write.note([lying]), pictures=1)
+        packed = write.page(write.url("ordinary.jpg"))
+        yield Scene("generic", "a gzip body, its picture ordinary", packed, pictures=1, gzip=True)
+        yield _stopped(
+            "generic", "a gzip body, its picture forbidden", write.page(write.url("forbidden.jpg")), gzip=True
+        )
+        array = [write.note([]), write.note([write.document(write.url("forbidden.jpg"))])]
+        yield _stopped("generic", "an array of activities, the last forbidden", array)
 
-    def _image(self, name: str) -> Json:
-        return {"type": "Image", "mediaType": "image/png", "url": self._url(name)}
+    def _troubles(self) -> Iterator[Scene]:
+        write = self._write
+        broken = write.note([write.document(write.url("broken.png"))])
+        yield Scene("wordpress", "a broken file", broken, "drop", "undecodable")
+        inward = write.note([write.image("http://10.0.0.1/cat.jpg")])
+        yield Scene("generic", "a picture on a private address", inward, "drop", "fetch_refused")
+        again = write.note([write.document(write.url("recovering.jpg"))])
+        yield Scene("mastodon", "a picture whose host is out of order", again, "defer", "fetch_failed")
+        yield Scene("mastodon", "the same delivery again, the host is well", again, pictures=1)
 
-    def _wrap(self, kind: str, thing: Json | str) -> Json:
-        return {"@context": CONTEXT, "id": self._id(kind.lower()), "type": kind, "actor": self.actor, "object": thing}
+    def _every_shape(self, last: str) -> Json:
+        write = self._write
+        return write.note(
+            [
+                write.url("ordinary.jpg"),
+                write.document(write.url("ordinary.jpg")),
+                write.link(write.url("ordinary.jpg")),
+                {"type": "Image", "url": [write.link(write.url("ordinary.jpg"))]},
+                {"type": "Document", "mediaType": "image/png", "url": {"type": "Link", "href": write.url(last)}},
+                {"type": "PropertyValue", "name": "pronouns", "value": "any"},
+            ]
+        )
 
-    def _note(self, attachment: object, **more: object) -> Json:
-        note: Json = {
-            "id": self._id("note"),
-            "type": "Note",
-            "attributedTo": self.actor,
-            "to": [PUBLIC],
-            "content": "<p>Good morning.</p>",
-            "attachment": attachment,
-            **more,
-        }
-        return self._wrap("Create", note)
 
-    def _lemmy(self, image: str | None, text: str = "A drawing from today.") -> Json:
-        page: Json = {
-            "id": self._id("post"),
-            "type": "Page",
-            "attributedTo": self.actor,
-            "to": [PUBLIC],
-            "name": "From the drawing class",
-            "content": f"<p>{text}</p>",
-            "source": {"content": text, "mediaType": "text/markdown"},
-            "attachment": [{"type": "Image", "url": image}] if image else [],
-        }
-        return self._wrap("Announce", self._wrap("Create", page))
-
-    def _video(self, thumbnail: str) -> Json:
-        video: Json = {
-            "id": self._id("video"),
-            "type": "Video",
-            "name": "How to draw",
-            "attributedTo": [{"type": "Person", "id": self.actor}],
-            "to": [PUBLIC],
-            "icon": [self._image(thumbnail)],
-            "url": [{"type": "Link", "mediaType": "text/html", "href": self._id("watch")}],
-        }
-        return self._wrap("Announce", self._wrap("Create", video))
+def _stopped(
+    software: str, carries: str, document: Json | list[Json], *, cached: bool = False, gzip: bool = False
+) -> Scene:
+    return Scene(software, carries, document, "drop", "red-circle", cached=cached, gzip=gzip)

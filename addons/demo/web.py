@@ -8,15 +8,25 @@ from typing import Self
 import uvicorn
 from starlette.applications import Starlette
 
+GRACE = 1
+"""Seconds that requests under way may take to end when the server closes."""
+
 
 class LocalServer:
-    """One web server of the demo; open between ``with`` and its end."""
+    """One web server of the demo; open between ``with`` and its end. Raises OSError where no port can be had."""
 
     def __init__(self, app: Starlette) -> None:
         self._socket = socket.socket()
-        self._socket.bind(("127.0.0.1", 0))
+        try:
+            self._socket.bind(("127.0.0.1", 0))
+            self._socket.listen()  # who comes before uvicorn is ready waits instead of being refused
+        except OSError:
+            self._socket.close()
+            raise
         self.port: int = self._socket.getsockname()[1]
-        config = uvicorn.Config(app, log_level="warning", lifespan="off", access_log=False)
+        config = uvicorn.Config(
+            app, log_level="error", lifespan="off", access_log=False, timeout_graceful_shutdown=GRACE
+        )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, args=([self._socket],), daemon=True)
 
@@ -33,5 +43,5 @@ class LocalServer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._server.should_exit = True
-        self._thread.join(10)
+        self._thread.join(GRACE + 5)
         self._socket.close()
