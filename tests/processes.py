@@ -21,6 +21,14 @@ def free_port() -> int:
         return port
 
 
+def lives(pid: int) -> bool:
+    """Whether there is such a process, and not only what is left of it until somebody asks for its exit code."""
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
+
+
 @dataclass
 class Program:
     """A running program; ``said`` is all it wrote so far, to both of its outputs."""
@@ -82,3 +90,4 @@ async def program(name: str, *arguments: str, env: Mapping[str, str] | None = No
             process.kill()
             await process.wait()
         await listening
+        print(running.said)  # pytest shows it where a test fails

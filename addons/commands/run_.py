@@ -91,8 +91,8 @@ async def _doors(service: "Service", stop: asyncio.Future[None], hurry: asyncio.
                 click.echo(f"inbox door open on {Address(host, port)}, in front of {config.server.upstream}", err=True)
             await _first(running, stop)
         if stop.done():
-            click.echo("stopping …", err=True)
             await master.stop_listening()
+            click.echo("stopping …", err=True)
             draining = asyncio.ensure_future(inbox.drained(config.budget + DRAIN_MORE))
             await _first(draining, hurry)
             draining.cancel()
