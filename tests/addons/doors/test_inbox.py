@@ -199,7 +199,12 @@ async def test_the_ledger_tells_where_each_medium_came_from(
         (b"{}", (("Content-Encoding", "gzip"),), 400, "the body is not valid gzip"),
         (b"{}", (("Content-Encoding", "lzma"),), 400, "content encoding 'lzma' is not known here"),
         (gzip.compress(b" " * (16 << 10), mtime=0), (("Content-Encoding", "gzip"),), 400, "The body is not JSON"),
-        (gzip.compress(b" " * ((16 << 10) + 1), mtime=0), (("Content-Encoding", "gzip"),), 413, "16384 bytes at most, decoded"),
+        (
+            gzip.compress(b" " * ((16 << 10) + 1), mtime=0),
+            (("Content-Encoding", "gzip"),),
+            413,
+            "16384 bytes at most, decoded",
+        ),
         (b" " * (16 << 10), (), 400, "The body is not JSON"),
         (b" " * ((16 << 10) + 1), (), 413, "16384 bytes at most"),
     ],
