@@ -44,7 +44,7 @@ asyncio.run(main())
 """
 
 CONFIG = """
-server: {{software: lemmy, upstream: "http://127.0.0.1:{upstream}", listen: "127.0.0.1:{listen}", domains: [example.org]}}
+server: {{software: lemmy, upstream: "http://127.0.0.1:{upstream}", listen: "127.0.0.1:{listen}"}}
 fetch: {{allow: [127.0.0.0/8], ports: [{media}]}}
 classifier: {{clip: {{model: fediward-tiny, pretrained: demo-shapes}}, nudity: null}}
 concepts: demo-shapes
