@@ -2,8 +2,9 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from addons.doors.proxy import DoorMaster
 
@@ -102,10 +103,16 @@ async def upstream(answer: bytes | Answer = OK, keep: int = 1 << 30, port: int =
 
 @contextlib.asynccontextmanager
 async def running(
-    upstream_port: int, doors: Sequence[object], *, idle_time: float = 120, scheme: str = "http"
+    upstream_port: int,
+    doors: Sequence[object],
+    *,
+    idle_time: float = 120,
+    scheme: str = "http",
+    options: Mapping[str, object] = {},
 ) -> AsyncIterator[int]:
-    """A door in front of an upstream, in this event loop; the port it listens on."""
+    """A door in front of an upstream, in this event loop; the port it listens on. ``options`` are mitmproxy's."""
     master = DoorMaster([f"door:{scheme}://127.0.0.1:{upstream_port}@127.0.0.1:0"], doors, idle_time=idle_time)
+    master.options.update(**options)
     task = asyncio.get_running_loop().create_task(master.run())
     try:
         async with asyncio.timeout(10):

@@ -4,6 +4,7 @@ import asyncio
 
 from mitmproxy import http
 from mitmproxy.proxy import layer
+from mitmproxy.proxy.mode_specs import ReverseMode
 
 from addons.doors.answers import refusal
 from addons.doors.deliveries import is_delivery
@@ -25,6 +26,9 @@ class Gate:
         self.wait = wait
 
     def next_layer(self, nextlayer: layer.NextLayer) -> None:
+        mode = nextlayer.context.client.proxy_mode
+        assert isinstance(mode, ReverseMode)
+        nextlayer.context.server.tls = mode.scheme == "https"
         del nextlayer.context.layers[1:]
         nextlayer.layer = DoorLayer(nextlayer.context, self.rules)
 
