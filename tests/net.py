@@ -108,7 +108,7 @@ async def running(
     *,
     idle_time: float = 120,
     scheme: str = "http",
-    options: Mapping[str, object] = {},
+    options: Mapping[str, object] = MappingProxyType({}),
 ) -> AsyncIterator[int]:
     """A door in front of an upstream, in this event loop; the port it listens on. ``options`` are mitmproxy's."""
     master = DoorMaster([f"door:{scheme}://127.0.0.1:{upstream_port}@127.0.0.1:0"], doors, idle_time=idle_time)
