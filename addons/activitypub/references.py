@@ -13,12 +13,14 @@ class MediaRef:
 
     ``url`` is as written (resolved only where relative), ``path`` a JSON Pointer (RFC 6901) to where it stood; for a
     URL inside HTML or markdown it is the pointer of that text. ``sensitive``: the nearest enclosing object's flag.
+    ``linked``: a plain link in text whose path ends like a picture or video: nobody sees it who does not open it.
     """
 
     url: str
     kind: Kind
     path: str
     sensitive: bool = False
+    linked: bool = False
 
 
 @dataclass(frozen=True, slots=True)

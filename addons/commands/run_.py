@@ -49,6 +49,8 @@ def command(path: Path, verbose: int) -> None:
     level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)]
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("httpcore").setLevel(logging.WARNING)
+    # A listener that cannot be opened is said in a sentence of our own.
+    logging.getLogger("mitmproxy.addons.proxyserver").setLevel(logging.CRITICAL)
     if not path.exists():
         raise click.UsageError(f"there is no file {path}. `fediward config example > {path}` makes a first one.")
     try:

@@ -103,10 +103,8 @@ def _strictest(verdicts: Sequence[Verdict]) -> Verdict:
 
 
 def overflow_causes(found: Walk) -> tuple[Cause, ...]:
-    """The cause of a walk that did not see all: too many media, or too deep or large a document."""
-    if found.overflow is None:
-        return ()
-    return (Cause.TOO_MANY if found.overflow == "media" else Cause.TOO_LARGE,)
+    """The cause of a walk that did not see all: too many media or values, or too deep a nesting."""
+    return () if found.overflow is None else (Cause.TOO_MANY,)
 
 
 def host_of(iri: str | None) -> str | None:

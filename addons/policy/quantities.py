@@ -60,11 +60,3 @@ def show_size(number: int) -> str:
         if number >= _SIZES[unit] and number % _SIZES[unit] == 0:
             return f"{number // _SIZES[unit]}{unit}"
     return f"{number}B"
-
-
-def show_duration(seconds: float) -> str:
-    """``7776000.0`` as ``90d``: the largest unit that keeps it whole."""
-    for unit in ("d", "h", "m", "s"):
-        if seconds >= _SECONDS[unit] and seconds % _SECONDS[unit] == 0:
-            return f"{seconds / _SECONDS[unit]:.0f}{unit}"
-    return f"{seconds * 1000:g}ms"

@@ -121,7 +121,8 @@ def pull(model: str, pretrained: str | None) -> Path:
         tags = clip.list_pretrained_tags_by_model(name)
         if not tags:
             raise CannotStartError(f"open_clip has no weights for {model!r}{_nearest(name, clip.list_models())}")
-        raise CannotStartError(f"open_clip has no weights {pretrained!r} for {model}; there are: {', '.join(tags)}")
+        said = f"open_clip has no weights {pretrained!r} for {model}" if pretrained else f"say which weights of {model}"
+        raise CannotStartError(f"{said}; there are: {', '.join(tags)}")
     else:
         download, wanted = clip.download_pretrained, clip.get_pretrained_cfg(name, pretrained)
     try:

@@ -81,9 +81,9 @@ def test_reading_fills_in_everything() -> None:
         ({"media": 2}, ()),
         ({"media": 1}, (Cause.TOO_MANY,)),
         ({"depth": 4}, ()),
-        ({"depth": 3}, (Cause.TOO_LARGE,)),
+        ({"depth": 3}, (Cause.TOO_MANY,)),
         ({"nodes": 10}, ()),
-        ({"nodes": 9}, (Cause.TOO_LARGE,)),
+        ({"nodes": 9}, (Cause.TOO_MANY,)),
     ],
 )
 def test_each_bound_is_a_cause(bounds: dict[str, Any], causes: tuple[Cause, ...]) -> None:

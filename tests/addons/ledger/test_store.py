@@ -80,7 +80,7 @@ def test_counters_add_up_and_go_with_the_decisions(url: str, store: Store) -> No
 def test_the_ledger_prunes_by_itself_and_on_demand(url: str) -> None:
     write(url, entry(id="old", started=NOW - KEEP - SECOND), clock=lambda: NOW)
     with Ledger.open(url, clock=lambda: NOW) as ledger:
-        assert ledger.prune(NOW) in (0, 4, 5)  # the writer may have been faster
+        ledger.prune(NOW)  # how many is not said: the writer may have been faster
         assert ledger.prune(NOW) == 0
     with Reader.open(url) as reader:
         assert reader.get("old") is None

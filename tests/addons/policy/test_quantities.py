@@ -1,6 +1,6 @@
 import pytest
 
-from addons.policy.quantities import QuantityError, duration, show_duration, show_size, size
+from addons.policy.quantities import QuantityError, duration, show_size, size
 
 
 @pytest.mark.parametrize(
@@ -74,12 +74,3 @@ def test_no_durations(text: str | float, suggestion: str | None) -> None:
 def test_sizes_shown(number: int, text: str) -> None:
     assert show_size(number) == text
     assert size(text) == number
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(7_776_000.0, "90d"), (4.0, "4s"), (0.25, "250ms"), (5400.0, "90m"), (3600.0, "1h"), (1.5, "1500ms")],
-)
-def test_durations_shown(seconds: float, text: str) -> None:
-    assert show_duration(seconds) == text
-    assert duration(text) == seconds
