@@ -1,5 +1,6 @@
 """Everything that judges bytes: decoding, detectors, engine. It knows no HTTP, no ActivityPub and no policy."""
 
+from classifier.sniff import media_type_of
 from classifier.types import (
     CannotJudgeError,
     CannotStartError,
@@ -22,4 +23,5 @@ __all__ = [
     "JudgedFrame",
     "Judgement",
     "Symbols",
+    "media_type_of",
 ]

@@ -68,14 +68,34 @@ _AVIF_BRANDS = frozenset({b"avif", b"avis"})
 _HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"})
 _MAX_BRANDS = 64
 
-_HEAD = 4096
-_PAGE = frozenset({b"html", b"head", b"body", b"script"})
-_HTML_DOCTYPE = re.compile(rb"<!doctype\s+html", re.IGNORECASE)
-_MARKUP = re.compile(rb"<(\?xml|!doctype|html|head|body|script|svg|!--)", re.IGNORECASE)
+MAX_TEXT = 1 << 20
+"""Bytes of text that are looked through for SVG."""
+_SVG = _other("image/svg+xml", "SVG (a document, which each viewer draws in its own way)")
+_LONG_TEXT = _other("image/svg+xml", f"text of more than {MAX_TEXT} bytes, in which SVG can stand,")
+_SPACE = re.compile(rb"[ \t\r\n\x0c]*")
+_PAGE = re.compile(rb"<(html|head|body|script)[\s>/]", re.IGNORECASE)
+_HTML_DOCTYPE = re.compile(rb"<!doctype\s+html\b", re.IGNORECASE)
+# A whole one without declarations of its own.
+_DOCTYPE = re.compile(rb"""<!doctype([^\[<>"']|"[^"]*"|'[^']*')*>""", re.IGNORECASE)
+_MARKUP = re.compile(rb"<(!doctype|!--)", re.IGNORECASE)
+# With any namespace prefix: `<s:svg xmlns:s=…>` is drawn too. No `<` in the prefix, so that the search stays linear.
+_SVG_TAG = re.compile(rb"<([^\s<>/]*:)?svg\b", re.IGNORECASE)
+_CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
+# Byte order marks, and `<` without one (XML 1.0, appendix F).
+_UTF_16 = ((b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"), (b"<\x00", "utf-16-le"), (b"\x00<", "utf-16-be"))
+
+
+def media_type_of(data: bytes) -> str:
+    """The media type of ``data`` by content, ``application/octet-stream`` where it is not known. Never raises."""
+    return sniff(data).media_type
 
 
 def sniff(data: bytes) -> Kind:
-    """The kind of ``data`` by its first bytes; never by name or header. Never raises."""
+    """The kind of ``data`` by content; never by name or header. Never raises.
+
+    Mostly the first bytes say it. Text is looked through for SVG up to ``MAX_TEXT`` bytes; longer text that is no HTML
+    page and no JSON counts as SVG, since it could be. An HTML page with SVG in it is an HTML page.
+    """
     for prefix, kind in _PREFIXES:
         if data.startswith(prefix):
             return kind
@@ -86,7 +106,7 @@ def sniff(data: bytes) -> Kind:
         return _video("video/x-msvideo") if riff == b"AVI " else UNKNOWN
     if data[4:8] == b"ftyp":
         return _iso(data)
-    return _text(data[:_HEAD])
+    return _text(_utf_8(data[:MAX_TEXT]), whole=len(data) <= MAX_TEXT)
 
 
 def _iso(data: bytes) -> Kind:
@@ -100,16 +120,51 @@ def _iso(data: bytes) -> Kind:
     return _video("video/quicktime" if data[8:12] == b"qt  " else "video/mp4")
 
 
-def _text(head: bytes) -> Kind:
-    text = head.removeprefix(b"\xef\xbb\xbf").lstrip(b" \t\r\n\x0c")
-    if markup := _MARKUP.match(text):
-        # A page may draw with <svg> in its head; only a document that is nothing but SVG is a picture.
-        page = markup[1].lower() in _PAGE or _HTML_DOCTYPE.match(text)
-        if not page and b"<svg" in text.lower():
-            return _other("image/svg+xml", "SVG (a document, which each viewer draws in its own way)")
-        return _other("text/xml", "XML") if markup[1] == b"?xml" else _other("text/html", "an HTML page")
-    if text[:1] in (b"{", b"["):
+def _utf_8(data: bytes) -> bytes:
+    for mark, encoding in _UTF_16:
+        if data.startswith(mark):
+            return data.decode(encoding, "replace").removeprefix("\ufeff").encode("utf-8", "replace")
+    return data.removeprefix(b"\xef\xbb\xbf")
+
+
+def _text(text: bytes, *, whole: bool) -> Kind:
+    at = _space(text, 0)
+    declared = text.startswith(b"<?xml", at)
+    root = _past_comments(text, at)
+    page = _PAGE.match(text, root) or (not declared and _HTML_DOCTYPE.match(text, root))
+    # To an XML parser, a document that declares itself XML is SVG by its root, whatever its doctype says.
+    if not page and (doctype := _DOCTYPE.match(text, root)):
+        page = _PAGE.match(text, _past_comments(text, doctype.end()))
+    if page:
+        return _other("text/html", "an HTML page")
+    if text[at : at + 1] in (b"{", b"["):
         return _other("application/json", "JSON")
-    if text and b"\x00" not in text and not re.search(rb"[\x01-\x08\x0e-\x1a\x1c-\x1f]", text):
-        return _other("text/plain", "text")
-    return UNKNOWN
+    if _SVG_TAG.search(text):
+        return _SVG
+    if at == len(text) or _CONTROL.search(text):
+        return UNKNOWN
+    if not whole:
+        return _LONG_TEXT
+    if declared:
+        return _other("text/xml", "XML")
+    return _other("text/html", "an HTML page") if _MARKUP.match(text, at) else _other("text/plain", "text")
+
+
+def _space(text: bytes, at: int) -> int:
+    """Where the white space from ``at`` ends."""
+    match = _SPACE.match(text, at)
+    return match.end() if match else at
+
+
+def _past_comments(text: bytes, at: int) -> int:
+    """Where the first thing from ``at`` stands that is no space, comment or processing instruction (XML 1.0, 2.5f)."""
+    while True:
+        at = _space(text, at)
+        closing = b"-->" if text.startswith(b"<!--", at) else b"?>" if text.startswith(b"<?", at) else b""
+        if not closing:
+            return at
+        # From behind the opening: `<!-->` closes a comment in HTML only.
+        end = text.find(closing, at + (4 if closing == b"-->" else 2))
+        if end < 0:
+            return len(text)
+        at = end + len(closing)

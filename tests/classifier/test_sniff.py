@@ -1,8 +1,11 @@
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from classifier.sniff import sniff
+from classifier import media_type_of
+from classifier.sniff import MAX_TEXT, sniff
 from tests.drawing import encode, shape
 
 
@@ -67,6 +70,65 @@ def test_brands_are_bounded() -> None:
     at = [b"isom"] * 64 + [b"avif"]
     assert sniff(brands(b"isom", *at[1:])).media_type == "image/avif"  # the 64th
     assert sniff(brands(b"isom", *at)).media_type == "video/mp4"  # one past
+
+
+SVG = '<svg xmlns="http://www.w3.org/2000/svg"/>'
+
+
+@pytest.mark.parametrize(
+    ("text", "media_type"),
+    [
+        (f"<?xml version='1.0'?><!--{'x' * 5_000}-->{SVG}", "image/svg+xml"),
+        ("<s:svg xmlns:s='http://www.w3.org/2000/svg'/>", "image/svg+xml"),
+        ("<html:svg xmlns:html='http://www.w3.org/2000/svg'/>", "image/svg+xml"),
+        ("<é:SVG/>", "image/svg+xml"),
+        (f"<!DOCTYPE svg [<!ENTITY a '<html >'>]>{SVG}", "image/svg+xml"),
+        (f"<?xml version='1.0'?><!DOCTYPE html>{SVG}", "image/svg+xml"),
+        (f"<?xml version='1.0'?><!DOCTYPE html SYSTEM '><html '>{SVG}", "image/svg+xml"),
+        (f"<!--><html> -->{SVG}", "image/svg+xml"),
+        (f"<?x <html> ?>{SVG}", "image/svg+xml"),
+        (f"<!-- <html> {SVG}", "image/svg+xml"),
+        (f"a page of code: {SVG}", "image/svg+xml"),
+        (f"<!-- a page --><!DOCTYPE html><body>{SVG}", "text/html"),
+        (f"<!DOCTYPE html>{SVG}", "text/html"),
+        (f"<?xml version='1.0'?><!DOCTYPE html PUBLIC '-//W3C//DTD' \"x\"><html >{SVG}</html>", "text/html"),
+        (f"<?xml version='1.0'?><!-- x --> <html>{SVG}</html>", "text/html"),
+        (f'{{"a": "{SVG}"}}', "application/json"),
+        ("<rss><svgx/></rss>", "text/plain"),
+        ("<!-- nothing but a comment -->", "text/html"),
+        ("x" * 5_000, "text/plain"),
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+def test_text(text: str, media_type: str, encoding: str) -> None:
+    mark = "\ufeff" if encoding[-2:] in ("le", "be") and not text.startswith("<") else ""
+    assert media_type_of((mark + text).encode(encoding)) == media_type
+
+
+@pytest.mark.parametrize("start", ["", "<!-- -->", "<?xml version='1.0'?>", "<a>"])
+def test_text_is_looked_through_to_the_bound_and_one_past_it_it_could_be_svg(start: str) -> None:
+    text = start.encode().ljust(MAX_TEXT, b"x")
+    assert "svg" not in sniff(text).media_type
+    assert sniff(text[:-5] + b"<svg>").media_type == "image/svg+xml"
+    assert sniff(text + b"x").media_type == "image/svg+xml"
+    assert sniff(text + b"x").why.startswith("text of more than 1048576 bytes")
+
+
+@pytest.mark.parametrize("start", [b"<html>", b"{", b"<!DOCTYPE html>"])
+def test_long_pages_and_json_are_no_svg(start: bytes) -> None:
+    assert "svg" not in sniff(start.ljust(MAX_TEXT + 1, b"x")).media_type
+
+
+@pytest.mark.parametrize("end", [b"\x00", b"\x89PNG\r\n\x1a\n\x00", b"\x08"])
+def test_text_with_other_bytes_at_its_end_is_unknown(end: bytes) -> None:
+    assert sniff(b"--part\r\n".ljust(5_000, b"x") + end).media_type == "application/octet-stream"
+
+
+@pytest.mark.parametrize("piece", [b"<", b"<!--", b"<!---->", b"<?", b"<a:", b":", b"<!doctype '", b" ", b"<svg_"])
+def test_no_text_takes_more_than_linear_time(piece: bytes) -> None:
+    began = time.process_time()
+    sniff(piece * (MAX_TEXT // len(piece)))
+    assert time.process_time() - began < 5  # quadratic would be hours
 
 
 @given(st.binary(max_size=64))
