@@ -8,11 +8,11 @@ from addons.fetching.slots import NoSlotError, Slots, Waiting
 
 
 @asynccontextmanager
-async def waiters(slots: Slots, *hosts: str) -> AsyncIterator[list[asyncio.Task[None]]]:
+async def waiters(slots: Slots, *hosts: str, share: str = "") -> AsyncIterator[list[asyncio.Task[None]]]:
     """One task queueing for each host, cancelled in the end."""
 
     async def wait(host: str) -> None:
-        async with slots.slot(host, Waiting()):
+        async with slots.slot(host, Waiting(), share):
             await asyncio.sleep(60)
 
     tasks = [asyncio.ensure_future(wait(host)) for host in hosts]
@@ -25,10 +25,10 @@ async def waiters(slots: Slots, *hosts: str) -> AsyncIterator[list[asyncio.Task[
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def holds(slots: Slots, host: str) -> bool:
+async def holds(slots: Slots, host: str, share: str = "") -> bool:
     """Whether a slot can be had without waiting."""
     try:
-        async with asyncio.timeout(0.01), slots.slot(host, Waiting()):
+        async with asyncio.timeout(0.01), slots.slot(host, Waiting(), share):
             return True
     except TimeoutError:
         return False
@@ -112,3 +112,64 @@ async def test_cancelled_waiters_leave_nothing_behind() -> None:
     assert await holds(slots, "b")
     assert not slots._hosts
     assert slots._queued == 0
+
+
+@pytest.mark.parametrize(("total", "share"), [(8, 2), (3, 1), (1, 1)])
+async def test_a_share_at_the_bound_and_one_past_it(total: int, share: int) -> None:
+    slots = Slots(per_host=10, total=total, queue=40)
+    async with AsyncExitStack() as held:
+        for number in range(share):
+            assert await holds(slots, "host", "peer")
+            await held.enter_async_context(slots.slot(f"host{number}", Waiting(), "peer"))
+        assert not await holds(slots, "host", "peer")
+        assert await holds(slots, "host", "other") is (total > 1)
+        assert await holds(slots, "host") is (total > 1)
+    assert await holds(slots, "host", "peer")
+    assert not slots._shares
+
+
+@pytest.mark.parametrize(("queue", "waits"), [(8, 2), (4, 1), (3, 0)])
+async def test_the_queue_of_a_share_at_the_bound_and_one_past_it(queue: int, waits: int) -> None:
+    slots = Slots(per_host=10, total=4, queue=queue)
+    async with waiters(slots, *"abc"[: 1 + waits], share="peer") as tasks:  # one holds
+        assert not any(task.done() for task in tasks)
+        with pytest.raises(NoSlotError, match=f"{waits} fetches for peer wait already"):
+            async with slots.slot("d", Waiting(), "peer"):
+                pass
+        assert await holds(slots, "a", "other")
+    assert not slots._shares
+    assert slots._queued == 0
+
+
+async def test_who_waits_for_a_share_counts_among_all_who_wait() -> None:
+    slots = Slots(per_host=10, total=4, queue=4)
+    async with AsyncExitStack() as held:
+        for number in range(10):
+            await held.enter_async_context(waiters(slots, f"host{number}", "a", share=str(number)))
+        assert slots._queued == 16  # four hold, six wait for one of all, ten for their share's
+        with pytest.raises(NoSlotError, match="16 fetches wait already"):
+            async with slots.slot("a", Waiting(), "one more"):
+                pass
+
+
+async def test_a_share_that_is_used_up_holds_no_slot_of_a_host() -> None:
+    slots = Slots(per_host=1, total=4, queue=40)
+    async with waiters(slots, "slow", "quick", "quick", share="peer"):
+        assert await holds(slots, "quick", "other")
+
+
+async def test_waiting_for_a_share_is_said_while_it_lasts() -> None:
+    slots = Slots(per_host=1, total=4, queue=40)
+    waiting = Waiting()
+
+    async def wait() -> None:
+        async with slots.slot("a", waiting, "peer"):
+            assert (waiting.for_slot, waiting.for_share) == (False, False)
+
+    async with asyncio.TaskGroup() as group, slots.slot("a", Waiting()):
+        async with slots.slot("b", Waiting(), "peer"):
+            group.create_task(wait())
+            await asyncio.sleep(0.001)
+            assert (waiting.for_slot, waiting.for_share) == (True, True)
+        await asyncio.sleep(0.001)
+        assert (waiting.for_slot, waiting.for_share) == (True, False)  # now for the host
