@@ -9,7 +9,7 @@ import html
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
@@ -33,9 +33,11 @@ _MARKDOWN = re.compile(r"\]\(|\]:|<https?:", re.IGNORECASE)
 _BBCODE = re.compile(r"\[(?:img|video|audio|media|attachment|share)\b", re.IGNORECASE)
 
 
-def is_markdown(text: str) -> bool:
-    """Whether the text has marks of markdown links or images, so that ``find_urls`` has to parse it."""
-    return _MARKDOWN.search(text) is not None
+def parsed_chars(text: str) -> int:
+    """How many characters ``find_urls`` has to parse as markdown: twice the text's where its character references
+    hide other marks than those that stand there."""
+    told = _unescape(text)
+    return sum(len(each) for each in dict.fromkeys((text, told)) if _MARKDOWN.search(each))
 
 
 def find_urls(text: str, *, exact: bool = True) -> Iterator[Found]:
@@ -44,7 +46,8 @@ def find_urls(text: str, *, exact: bool = True) -> Iterator[Found]:
     Parsing markdown takes up to 5 µs a character. Without ``exact`` it is searched by pattern only: nothing is
     missed, but where there is an image, links between brackets are taken for images too.
     """
-    if not _MARKS.search(text):
+    told = _unescape(text)
+    if not _MARKS.search(told):
         return
     plain = text
     if "<" in text:
@@ -58,6 +61,39 @@ def find_urls(text: str, *, exact: bool = True) -> Iterator[Found]:
         yield from _in_markdown(text, plain, exact)
     else:
         yield from _bare(plain)
+    if told != text:
+        # A server that makes markdown or bbcode of HTML reads marks that are written as character references.
+        yield from _in_bbcode(told)
+        if _MARKDOWN.search(told):
+            yield from _in_markdown(told, "", exact)
+        if plain is text:
+            yield from _bare(told)
+
+
+# What HTML can read as a character reference; https://html.spec.whatwg.org/#character-reference-state
+_REFERENCE = re.compile(r"&(?:#x[0-9a-f]++|#[0-9]++|[a-z][a-z0-9]{1,31}+);?", re.IGNORECASE)
+_LONGEST_REFERENCE = 40
+"""Numbers alone are longer, and Python refuses to read those of over 4300 digits."""
+
+
+def _unescape(text: str) -> str:
+    """``text`` with its character references decoded."""
+    return _REFERENCE.sub(_decode, text) if "&" in text else text
+
+
+def _decode(reference: re.Match[str]) -> str:
+    written = reference[0]
+    if len(written) > _LONGEST_REFERENCE:
+        mark = written[:3] if written[2] in "xX" else written[:2]
+        # Eight digits are past the last character already.
+        digits = written[len(mark) :].rstrip(";").lstrip("0")[:8]
+        written = f"{mark}{digits or '0'};"
+    return _character(written)
+
+
+@lru_cache(maxsize=1024)
+def _character(reference: str) -> str:
+    return html.unescape(reference)
 
 
 # A bare URL in running text: brackets only in pairs, as autolinkers do.
@@ -98,7 +134,7 @@ def _in_html(text: str, pieces: list[str]) -> Iterator[Found]:
     linked = False
     for tag in _TAG.finditer(text):
         if not linked:
-            pieces.append(html.unescape(text[end : tag.start()]))
+            pieces.append(_unescape(text[end : tag.start()]))
         end = tag.end()
         closed = text.startswith(">", end)
         end += closed
@@ -117,7 +153,7 @@ def _in_html(text: str, pieces: list[str]) -> Iterator[Found]:
             elif name == "iframe" and attributes.get("src"):
                 yield Found(attributes["src"], shown=False)
     if not linked:
-        pieces.append(html.unescape(text[end:]))
+        pieces.append(_unescape(text[end:]))
     for media in _MEDIA_TAG.finditer(text):
         yield from _shown(media[1].lower(), _attributes(media[2]))
 
@@ -129,7 +165,7 @@ def _attributes(text: str) -> dict[str, str]:
         if match[2]:
             quote = match[2][0] if match[2][0] in "\"'" else ""
             value = match[2].removeprefix(quote).removesuffix(quote) if quote else match[2]
-            found.setdefault(match[1].lower(), html.unescape(value))
+            found.setdefault(match[1].lower(), _unescape(value))
     return found
 
 
@@ -185,21 +221,21 @@ def _markdown() -> MarkdownIt:
 def _in_markdown(text: str, plain: str, exact: bool) -> Iterator[Found]:
     """Images and links of markdown ``text``; ``plain`` is the same without HTML tags."""
     for match in _IMAGE.finditer(text):
-        yield Found(_unescape(match[1]), shown=True)
+        yield Found(_destination(match[1]), shown=True)
     if exact and text.count("[") <= _MARKDOWN_MAX_BRACKETS:
         for token in _markdown().parse(_MARGIN.sub("", text)):
             yield from _of_token(token)
         if plain is not text:
             # What markdown takes for a block of HTML it does not look into; others may.
             for match in _ANY_LINK.finditer(plain):
-                yield Found(_unescape(match[1]), shown=False)
+                yield Found(_destination(match[1]), shown=False)
             yield from _bare(_ANY_LINK.sub(" ", plain))
         return
     # Too much for a parser: which brackets are an image's is not known, so all are where there is one.
     shown = "![" in text
     for pattern in (_ANY_LINK, _DEFINITION):
         for match in pattern.finditer(text):
-            yield Found(_unescape(match[1]), shown=shown)
+            yield Found(_destination(match[1]), shown=shown)
     yield from _bare(_ANY_LINK.sub(" ", plain))
 
 
@@ -217,8 +253,8 @@ def _of_token(token: Token) -> Iterator[Found]:
             yield from _bare(child.content)
 
 
-def _unescape(destination: str) -> str:
-    return html.unescape(_ESCAPED.sub(r"\1", destination))
+def _destination(written: str) -> str:
+    return _unescape(_ESCAPED.sub(r"\1", written))
 
 
 # --- bbcode (Friendica reads its own source again) -------------------------------------------------------------------
@@ -236,4 +272,4 @@ def _in_bbcode(text: str) -> Iterator[Found]:
                 yield Found(url, shown=True)
     for card in _BBCODE_CARD.finditer(text):
         for name, url in _CARD_VALUE.findall(card[1]):
-            yield Found(html.unescape(url), shown=name in ("image", "preview", "avatar"))
+            yield Found(_unescape(url), shown=name in ("image", "preview", "avatar"))

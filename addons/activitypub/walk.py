@@ -5,6 +5,7 @@ each key means is in :mod:`addons.activitypub.vocabulary`; the facts about serve
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Literal
 
 from addons.activitypub import vocabulary as vocab
@@ -12,7 +13,7 @@ from addons.activitypub.parsing import Cut, Repeated
 from addons.activitypub.parties import name_parties, reference, values
 from addons.activitypub.references import Kind, Link, MediaRef, Walk
 from addons.activitypub.roles import UNSAID, Role, Scope, is_media, role_of
-from addons.activitypub.text import find_urls, is_markdown
+from addons.activitypub.text import find_urls, parsed_chars
 from addons.activitypub.urls import clean, fetchable, is_iri
 
 type Bound = Literal["depth", "nodes", "media"]
@@ -40,7 +41,7 @@ def walk(document: object, *, max_depth: int, max_nodes: int, max_media: int) ->
     """Walk one activity, object, actor or collection, or an array of them, as :func:`parsing.parse` gives it.
 
     ``max_depth`` bounds the nesting of objects and arrays (the outermost is 1), ``max_nodes`` the number of JSON
-    values plus the URLs found in text, ``max_media`` the number of distinct media URLs (one URL may stand in many
+    values plus every URL found in text, repeats and broken ones too, ``max_media`` the number of distinct media URLs (one URL may stand in many
     places). At a bound all is seen; past it the walk ends and ``overflow`` says which it was. Never raises.
     """
     walker = _Walker(max_depth, max_nodes, max_media)
@@ -51,7 +52,7 @@ def walk(document: object, *, max_depth: int, max_nodes: int, max_media: int) ->
         overflow = full.bound
     parties = name_parties(document, walker.keys, max_depth)
     return Walk(
-        media=tuple(walker.media),
+        media=tuple(replace(ref, linked=True) if linked else ref for ref, linked in walker.media.items()),
         links=tuple(walker.links),
         fetches=tuple(walker.fetches),
         types=parties.types,
@@ -69,7 +70,8 @@ class _Walker:
         self.markdown = 0
         self.urls: set[str] = set()
         # Dicts as ordered sets: the same URL twice at one path is one reference.
-        self.media: dict[MediaRef, None] = {}
+        self.media: dict[MediaRef, bool] = {}
+        """References to whether all that was found of them are plain links in text."""
         self.links: dict[Link, None] = {}
         self.fetches: dict[Link, None] = {}
         self.keys = vocab.Keys()
@@ -224,25 +226,23 @@ class _Walker:
                 self._link(url, path)
 
     def _text(self, text: str, path: str, scope: Scope) -> None:
-        shown: set[str] = set()
         links: dict[str, None] = {}
-        exact = True
-        if is_markdown(text):
-            self.markdown += len(text)
-            exact = self.markdown <= _MARKDOWN_MAX_CHARS
-        for found in find_urls(text, exact=exact):
+        media: set[str] = set()
+        chars = parsed_chars(text)
+        self.markdown += chars
+        for found in find_urls(text, exact=not chars or self.markdown <= _MARKDOWN_MAX_CHARS):
             url = fetchable(found.url, scope.base)
-            if url is None or url in shown:
+            # What comes to nothing and what was found before take time too, and long bases memory.
+            self._count(1 + max(0, len(url or "") - len(found.url)) // 1024)
+            if url is None:
                 continue
             if found.shown or vocab.kind_by_ending(url) in ("image", "video"):
-                shown.add(url)
-                self._count(1)
-                self._found_media(url, "inline", path, scope)
+                media.add(url)
+                self._found_media(url, "inline", path, scope, linked=not found.shown)
             elif scope.previews and not found.mention and found.url not in scope.mentioned and is_iri(url):
                 links[url] = None
         for url in links:
-            if url not in shown:
-                self._count(1)
+            if url not in media:
                 self._link(url, path)
 
     def _link(self, url: str, path: str) -> None:
@@ -250,12 +250,13 @@ class _Walker:
         self._count(len(url) // 1024)
         self.links[Link(url, clean(path))] = None
 
-    def _found_media(self, url: str, kind: Kind, path: str, scope: Scope) -> None:
+    def _found_media(self, url: str, kind: Kind, path: str, scope: Scope, *, linked: bool = False) -> None:
         if url not in self.urls:
             if len(self.urls) >= self.max_media:
                 raise _FullError("media")
             self.urls.add(url)
-        self.media[MediaRef(clean(url), kind, clean(path), scope.sensitive)] = None
+        ref = MediaRef(clean(url), kind, clean(path), scope.sensitive)
+        self.media[ref] = linked and self.media.get(ref, True)
 
 
 def _is_true(value: bool | float | str) -> bool:

@@ -1,6 +1,6 @@
 import pytest
 
-from addons.activitypub.text import Found, find_urls
+from addons.activitypub.text import Found, find_urls, parsed_chars
 
 A = "https://a.example/a"
 B = "https://b.example/b.png"
@@ -175,6 +175,80 @@ def test_bbcode(text: str, images: set[str], others: set[str]) -> None:
 @pytest.mark.parametrize(
     "text",
     [
+        f"<p>&#33;&#91;x&#93;&#40;{A}&#41;</p>",
+        f"&#x21;&lsqb;x&rsqb;&lpar;{A})",
+        f"!&#91;x&#93;({A})",
+        f"![x]&#40;{A})",
+        "<p>!&#91;x&#93;(https&#58;//a.example/a)</p>",
+        "![x](https&colon;&sol;&#47;a.example/a)",
+        f"<a href='{B}'>&#33;[x]({A})</a>",
+        f"&#33;[x][r]\n\n&#91;r]: {A}",
+        f"<p>&#91;img]{A}[/img]</p>",
+        f"![a](<{B}>) &#33;&#91;x]({A})",
+        f"&lt;a title='&#33;&#91;x]({A})'&gt;",
+    ],
+)
+@pytest.mark.parametrize("exact", [True, False])
+def test_marks_written_as_character_references_hide_nothing(text: str, exact: bool) -> None:
+    assert A in {found.url for found in find_urls(text, exact=exact) if found.shown}
+
+
+@pytest.mark.parametrize(
+    ("text", "urls"),
+    [
+        ("https&#58;//a.example/a", {A}),
+        ("<p>https&#x3a;//a.example/a</p>", {A}),
+        ("&lt;https://a.example/a&gt;", {A, A + "&gt"}),
+        ("&#91;x&#93;(https://a.example/a) &amp;", {A}),
+    ],
+)
+def test_links_written_with_character_references(text: str, urls: set[str]) -> None:
+    assert links(text) == urls
+    assert not shown(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "chars"),
+    [
+        ("no marks &amp;", 0),
+        ("[x](y)", 6),
+        ("[x](y)&", 7),
+        ("[x](y)&amp;", 11 + 7),
+        ("&#91;x](y)", 10 + 6),
+        ("&#91;x", 0),
+    ],
+)
+def test_how_much_is_parsed(text: str, chars: int) -> None:
+    assert parsed_chars(text) == chars
+
+
+@pytest.mark.parametrize(
+    ("reference", "char"),
+    [
+        ("&#111;", "o"),
+        ("&#0000111;", "o"),
+        (f"&#{'0' * 5_000}111;", "o"),
+        (f"&#X{'0' * 5_000}6f;", "o"),
+        (f"&#{'0' * 5_000};", "\ufffd"),
+        (f"&#{'1' * 38}", "\ufffd"),
+        (f"&#{'1' * 39}", "\ufffd"),
+        (f"&#{'1' * 4_301};", "\ufffd"),
+        (f"&#x{'1' * 1_000_000};", "\ufffd"),
+    ],
+    ids=lambda text: text[:12],
+)
+def test_character_references_of_any_length_are_read(reference: str, char: str) -> None:
+    assert shown(f'<img src="https://a.example/{reference}.png">') == {f"https://a.example/{char}.png"}
+    assert links(f"<p>https://a.example/{reference}.png</p>") == {f"https://a.example/{char}.png"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<p>&#" + "1" * 1_000_000,
+        "&a" * 500_000 + "<",
+        "&#1" * 300_000 + "<",
+        "&#33;&#91;" * 100_000 + "](",
         "<div>" * 200_000,
         "<a href=x>" * 100_000,
         '<a title="' * 100_000,

@@ -239,6 +239,37 @@ def test_links_in_text_are_previewed_or_media_where_they_end_like_it() -> None:
     assert links(note(content=f'<a href="{U}"><img src="{U}"></a>')) == []
 
 
+@pytest.mark.parametrize(
+    ("text", "linked"),
+    [
+        (f'<a href="{JPG}">x</a>', True),
+        (f"[x]({JPG})", True),
+        (f"see {MP4}", True),
+        (f"<code>{JPG}</code> {JPG}", True),
+        (f'<img src="{JPG}">', False),
+        (f"![x]({JPG})", False),
+        (f'<video src="{MP4}">', False),
+        (f"![]({U})", False),
+        (f'<a href="{JPG}"><img src="{JPG}"></a>', False),
+        (f"![x]({JPG}) {JPG}", False),
+        (f"{JPG} [img]{JPG}[/img]", False),
+    ],
+)
+def test_media_that_text_only_links_to_is_told_apart(text: str, linked: bool) -> None:
+    assert [ref.linked for ref in walked(note(content=text)).media] == [linked]
+
+
+def test_media_elsewhere_are_not_linked() -> None:
+    found = walked(note(attachment=JPG, url=MP4, x=JPG, content=f"{JPG}", summary=f"![]({JPG})"))
+    assert {ref.path: ref.linked for ref in found.media} == {
+        "/attachment": False,
+        "/url": False,
+        "/x": False,
+        "/content": True,
+        "/summary": False,
+    }
+
+
 def test_people_and_hashtags_are_not_previewed() -> None:
     tags = [{"type": "Mention", "href": U}, {"type": "Hashtag", "href": V}, {"type": "Emoji", "href": ID}]
     text = f'<a href="{U}">@x</a> <a href="{V}">#x</a> <a href="{ID}">x</a> <a class="mention" href="https://b.example/">y</a>'

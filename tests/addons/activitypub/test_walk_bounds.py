@@ -72,13 +72,34 @@ def test_depth_at_the_bound_and_one_past(max_depth: int) -> None:
 
 def test_nodes_at_the_bound_and_one_past() -> None:
     # The object, its two keys' values, three items, one URL in text.
-    document = {"content": f"![]({U})", "x": [1, 2, 3]}
+    document = {"content": f"see {U}", "x": [1, 2, 3]}
     assert walked(document, max_nodes=7).overflow is None
     assert walked(document, max_nodes=6).overflow == "nodes"
     repeated = '{"x": [1, 2], "x": 3, "x": 4}'
     parsed = parse(repeated.encode(), max_depth=9, max_nodes=6).document
     assert walk(parsed, max_depth=9, max_nodes=6, max_media=1).overflow is None
     assert walk(parsed, max_depth=9, max_nodes=5, max_media=1).overflow == "nodes"
+
+
+@pytest.mark.parametrize("url", [U, "nothing", "#", "ftp://a.example/"])
+@pytest.mark.parametrize("count", [97, 98])
+def test_every_find_in_text_counts_even_repeats_and_what_comes_to_nothing(url: str, count: int) -> None:
+    found = walked({"type": "Note", "content": f"<a href={url}>" * count}, max_nodes=100)
+    assert found.overflow == ("nodes" if count > 97 else None)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["<a href=x>", "![x](", "](x)", "[x]: y\n", "<p>&a", "&#33;&#91;", "&#91;x&#93;&#40;", "<img src=y ", "http://x "],
+)
+def test_a_megabyte_of_hostile_text_is_cut_or_read(text: str) -> None:
+    content = text * (2**20 // len(text))
+    assert walked({"content": content}, max_nodes=20_000).overflow in (None, "nodes")
+
+
+def test_numbers_of_any_length_do_not_make_it_raise() -> None:
+    found = walked(note(content=f"<p>&#{'1' * 5_000};</p><img src='https://a/&#{'1' * 5_000};'>", attachment=U))
+    assert len(found.media) == 2
 
 
 def test_what_was_cut_in_parsing_overflows() -> None:
