@@ -15,7 +15,7 @@ from addons.demo.watching import TROUBLE, Watcher
 from classifier import CannotStartError
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-HINT = "`deploy/up --setup` in a clone, or pip install 'fediward[clip]', installs all that the demo needs."
+EXTRA = "fediward[clip]"
 
 
 @click.command("demo")
@@ -25,7 +25,7 @@ def command(once: bool) -> None:
     # Only what is meant for the one who watches: servers' own logs would break the table.
     logging.basicConfig(level=logging.ERROR)
     with Stop() as stop:
-        sys.exit(asyncio.run(_demo(_console(), once, stop)))
+        sys.exit(asyncio.run(run(Watcher(_console(), once), stop)))
 
 
 class Stop:
@@ -69,24 +69,28 @@ class Stop:
             task.cancel()
 
 
-async def _demo(console: Console, once: bool, stop: Stop) -> int:
+async def run(watcher: Watcher, stop: Stop, config: str | None = None) -> int:
     """The exit status: 0 all right, 1 something wrong, 128 and the signal's number where that ended ``--once``."""
-    watcher = Watcher(console, once)
     try:
-        await watcher.watch(loaded=stop.cancel_this_task)
+        await watcher.watch(config, stop.cancel_this_task)
     except (KeyboardInterrupt, asyncio.CancelledError):
         if stop.number is None:
             raise
     except CannotStartError as error:
-        click.echo(f"The demo did not start: {error}\n{HINT}", err=True)
+        click.echo(f"The demo did not start: {error} ({_hint(str(error))})", err=True)
         return 1
     except TROUBLE as error:
         click.echo(f"The demo broke off: {str(error) or type(error).__name__}", err=True)
         return 1
     watcher.sum_up()
-    if once and stop.number is not None:
+    if watcher.once and stop.number is not None:
         return 128 + stop.number
     return 1 if watcher.wrong else 0
+
+
+def _hint(error: str) -> str:
+    clone = "in a clone, deploy/up --setup does that"
+    return clone if EXTRA in error else f"should something not be installed: pip install '{EXTRA}'; {clone}"
 
 
 def _console() -> Console:

@@ -22,7 +22,7 @@ from addons.doors.deliveries import BodyEncodingError, BodyTooLargeError, decode
 
 ABOUT = "a page that is no delivery"
 KEPT = 1000
-"""Deliveries that are remembered until :meth:`Receiver.clear`."""
+"""Deliveries, and refusals, that are remembered until :meth:`Receiver.clear`: the newest."""
 BODY = 1 << 20
 """Bytes of a decoded body."""
 _TEXT = ("utf-8", "surrogateescape")
@@ -56,14 +56,17 @@ class Arrival:
 class Receiver:
     """A small ActivityPub server. ``refused`` is why it did not believe a delivery."""
 
-    refused: deque[str] = field(default_factory=lambda: deque(maxlen=KEPT))
-    _arrivals: deque[Arrival] = field(default_factory=lambda: deque(maxlen=KEPT))
+    kept: int = KEPT
+    refused: deque[str] = field(init=False)
+    _arrivals: deque[Arrival] = field(init=False)
     _keys: dict[str, PublicKey] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     server: LocalServer = field(init=False)
 
     def __post_init__(self) -> None:
         """Make the web server; it runs once entered."""
+        self.refused = deque(maxlen=self.kept)
+        self._arrivals = deque(maxlen=self.kept)
         self.server = LocalServer(
             Starlette(routes=[Route("/inbox", self._inbox, methods=["POST"]), Route("/about", self._about)])
         )

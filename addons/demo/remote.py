@@ -80,7 +80,7 @@ class Remote:
         body = json.dumps(scene.document).encode()
         agent = AGENTS.get(scene.software, f"{scene.software}/demo (+{{remote}})").format(remote=self.server.url)
         # Host stands first, where httpx would put it anyway: what is compared later is then what was on the wire.
-        headers = [("Host", httpx.URL(inbox).host), ("Content-Type", ACTIVITY), ("User-Agent", agent)]
+        headers = [("Host", httpx.URL(inbox).netloc.decode()), ("Content-Type", ACTIVITY), ("User-Agent", agent)]
         if scene.gzip:
             body = gzip.compress(body)
             headers.append(("Content-Encoding", "gzip"))

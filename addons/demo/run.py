@@ -167,5 +167,6 @@ async def _door(service: Service, upstream: str, listen: str = "127.0.0.1:0") ->
         yield f"http://{host}:{port}"
     finally:
         opening.cancel()
+        await master.stop_listening()
         master.shutdown()
         await running

@@ -111,8 +111,10 @@ class Watcher:
 
     def sum_up(self) -> None:
         """The last words."""
-        if self._rows:
-            self.console.print(f"[dim]{show.INTACT}[/]")
+        if not self.outcomes:
+            self.console.print("Stopped before anything was sent.")
+            return
+        self.console.print(show.INTACT, style="dim")
         told = f"{self.right} of {self.outcomes} outcomes were right"
         if self.wrong:
             self.console.print(f"[bold red]{told}: something is WRONG, see above.[/]", soft_wrap=True)

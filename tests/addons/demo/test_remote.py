@@ -1,0 +1,75 @@
+import gzip
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import httpx
+import pytest
+
+from addons.activitypub.signatures import SignatureError, read_public_key, verify
+from addons.demo.pictures import KINDS, draw
+from addons.demo.remote import COVERED, Remote
+from addons.demo.scenes import Scene, Script
+
+INBOX = "http://example.org/inbox"
+
+
+@pytest.fixture(scope="module")
+def remote() -> Iterator[Remote]:
+    remote = Remote()
+    with remote.server:
+        yield remote
+
+
+def get(remote: Remote, path: str) -> httpx.Response:
+    return httpx.get(f"{remote.server.url}{path}", trust_env=False)
+
+
+def scene(remote: Remote) -> Scene:
+    return Script(remote.server.url, remote.actor).all()[0]
+
+
+def proved(remote: Remote, request: httpx.Request, body: bytes) -> str:
+    actor = get(remote, "/actor").json()
+    key = read_public_key(actor["publicKey"]["publicKeyPem"])
+    headers = [(name.decode(), value.decode()) for name, value in request.headers.raw]
+    return verify(
+        "POST", "/inbox", headers, body, lambda key_id: key, datetime.now(UTC), timedelta(hours=1), scheme="http"
+    ).key_id
+
+
+@pytest.mark.parametrize("software", [*COVERED, "lemmy"])
+@pytest.mark.parametrize("scheme", ["cavage", "rfc9421"])
+@pytest.mark.parametrize("packed", [False, True])
+def test_what_it_sends_is_signed_and_nothing_else_is(remote: Remote, software: str, scheme: str, packed: bool) -> None:
+    sent = replace(scene(remote), software=software, gzip=packed, scheme="rfc9421" if scheme == "rfc9421" else "cavage")
+    request = remote.signed(sent, INBOX)
+    assert proved(remote, request, request.content) == f"{remote.actor}#main-key"
+    with pytest.raises(SignatureError):
+        proved(remote, request, request.content + b" ")
+    body = gzip.decompress(request.content) if packed else request.content
+    assert json.loads(body) == sent.document
+    assert request.headers.raw[0] == (b"Host", b"example.org")
+
+
+@pytest.mark.parametrize("name", ["ordinary.jpg", "forbidden.png", "late.gif", "lying.png", "known.jpg", "face.jpg"])
+def test_it_serves_its_pictures(remote: Remote, name: str) -> None:
+    answer = get(remote, f"/pictures/7/{name}")
+    stem, _, extension = name.partition(".")
+    data, media_type = draw(next(kind for kind in KINDS if kind == stem), extension, 7)
+    assert (answer.content, answer.headers["content-type"]) == (data, media_type)
+
+
+def test_a_moved_picture_is_a_redirect(remote: Remote) -> None:
+    answer = get(remote, "/pictures/7/moved.jpg")
+    assert (answer.status_code, answer.headers["location"]) == (302, "/pictures/7/forbidden.jpg")
+
+
+def test_a_recovering_one_fails_once_each(remote: Remote) -> None:
+    told = [get(remote, f"/pictures/{seed}/recovering.jpg").status_code for seed in (7, 7, 7, 8, 8)]
+    assert told == [500, 200, 200, 500, 200]
+
+
+def test_what_is_not_there_is_not_found(remote: Remote) -> None:
+    assert get(remote, "/pictures/7/other.jpg").status_code == 404
