@@ -14,10 +14,11 @@ from addons.fetching.addresses import Address, AddressPolicy
 from addons.fetching.budget import BudgetSpentError, MemoryBudget
 from addons.fetching.data_urls import DataTooLargeError, DataUrlError, decode_data_url, is_data_url
 from addons.fetching.decoding import Decoder, EncodingError
-from addons.fetching.dialling import AddressRefusedError, Dialler, WireLimitError
+from addons.fetching.dialling import AddressRefusedError, Dialler, UnreachableError, WireLimitError
 from addons.fetching.resolving import ResolveError, Resolver, ResolverBusyError, SystemResolver
 from addons.fetching.results import Fetched, FetchError
 from addons.fetching.settings import FetchSettings
+from addons.fetching.showing import ERROR_BYTES, MAX_TYPE, error_shows
 from addons.fetching.slots import NoSlotError, Slots, Waiting
 from addons.fetching.transport import OneConnection, body_of
 from addons.fetching.urls import Target, UrlRefusedError, follow, parse, shown
@@ -28,7 +29,6 @@ __all__ = ["FetchError", "FetchSettings", "Fetched", "Fetcher", "default_tls"]
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 # No body, or not the whole of it, to a GET that asked for neither.
 _NOT_WHOLE = frozenset({204, 205, 206})
-_MAX_TYPE = 256
 _SLACK = 1024 * 1024
 
 
@@ -46,9 +46,10 @@ class _Trail:
     url: str
     address: Address | None = None
     waiting: Waiting = field(default_factory=Waiting)
+    share: str = ""
 
-    def end(self, cause: Cause, message: str) -> FetchError:
-        return FetchError(cause, message, self.url, None if self.address is None else str(self.address))
+    def end(self, cause: Cause, message: str, shows: str | None = "") -> FetchError:
+        return FetchError(cause, message, self.url, None if self.address is None else str(self.address), shows)
 
 
 class Fetcher:
@@ -75,17 +76,18 @@ class Fetcher:
         self._slots = Slots(per_host=settings.per_host, total=settings.total, queue=settings.queue)
 
     async def get(
-        self, url: str, *, timeout: float, accept: str | None = None, waiting: Waiting | None = None
+        self, url: str, *, timeout: float, accept: str | None = None, waiting: Waiting | None = None, share: str = ""
     ) -> Fetched:
         """The body at ``url`` (http, https or data:), which holds its share of the memory budget until released.
 
         ``timeout``: seconds for all of it: waiting for a slot, names, connections, redirects, the body. ``accept``: the
         Accept header, if not the settings'. ``waiting`` tells a caller with deadlines of its own what is waited for.
+        ``share``: whose share of the slots it takes (a peer's address), see :class:`addons.fetching.slots.Slots`.
 
         Raises:
             FetchError: with the cause and a message for a person.
         """
-        trail = _Trail(url, waiting=waiting or Waiting())
+        trail = _Trail(url, waiting=waiting or Waiting(), share=share)
         try:
             if is_data_url(url):
                 return self._from_data_url(url)
@@ -103,11 +105,16 @@ class Fetcher:
             raise trail.end(Cause.FETCH_REFUSED, str(error)) from error
         except AddressRefusedError as error:
             trail.address = error.address
-            raise trail.end(Cause.FETCH_REFUSED, f"{error}; fetch.allow can open it") from error
+            shows = None if error.whole else ""
+            raise trail.end(Cause.FETCH_REFUSED, f"{error}; fetch.allow can open it", shows) from error
         except httpcore.TimeoutException as error:
             raise trail.end(Cause.TIMEOUT, "the host did not answer") from error
-        except (ResolveError, EncodingError, DataUrlError) as error:
+        except ResolveError as error:
+            raise trail.end(Cause.FETCH_FAILED, str(error), None) from error
+        except (EncodingError, DataUrlError) as error:
             raise trail.end(Cause.FETCH_FAILED, str(error)) from error
+        except UnreachableError as error:
+            raise trail.end(Cause.FETCH_FAILED, _said(error), None) from error
         except (httpcore.NetworkError, httpcore.ProtocolError, OSError) as error:
             raise trail.end(Cause.FETCH_FAILED, _said(error)) from error
 
@@ -135,7 +142,7 @@ class Fetcher:
         route = self._routes.get(target.host)
         to = route or target
         dialler = Dialler(self._resolver, self._policy if route is None else None, to.literal)
-        async with self._slots.slot(target.host, trail.waiting):
+        async with self._slots.slot(target.host, trail.waiting, trail.share):
             connection = OneConnection(dialler, self._tls)
             try:
                 try:
@@ -145,6 +152,9 @@ class Fetcher:
                 trail.address = dialler.address
                 if response.status_code in _REDIRECTS:
                     return _location(target, response, trail)
+                if response.status_code >= 400:
+                    dialler.stream.limit = dialler.stream.count + 4 * ERROR_BYTES
+                    raise await self._error(response, trail)
                 self._check_head(response, trail)
                 dialler.stream.limit = dialler.stream.count + 2 * self.settings.max_bytes + _SLACK
                 return await self._body(target, response, trail)
@@ -165,10 +175,13 @@ class Fetcher:
             headers["X-Forwarded-Proto"] = target.scheme
         return httpx.Request("GET", to.url, headers=headers)
 
+    async def _error(self, response: httpx.Response, trail: _Trail) -> FetchError:
+        status = response.status_code
+        cause = Cause.FETCH_UNAUTHORIZED if status in (401, 403) else Cause.FETCH_FAILED
+        return trail.end(cause, f"the host answered {status}", await error_shows(response, self._budget))
+
     def _check_head(self, response: httpx.Response, trail: _Trail) -> None:
         status = response.status_code
-        if status in (401, 403):
-            raise trail.end(Cause.FETCH_UNAUTHORIZED, f"the host answered {status}")
         if not 200 <= status < 300 or status in _NOT_WHOLE:
             raise trail.end(Cause.FETCH_FAILED, f"the host answered {status}")
         length = response.headers.get("content-length", "")
@@ -201,7 +214,7 @@ class Fetcher:
         except BaseException:
             lease.release()
             raise
-        kind = response.headers.get("content-type", "")[:_MAX_TYPE]
+        kind = response.headers.get("content-type", "")[:MAX_TYPE]
         return Fetched(body.getvalue(), target.url, str(trail.address), kind, response.status_code, lease)
 
 

@@ -1,6 +1,7 @@
 """The network under httpx: resolve a name once, check every address it has, connect to one of those very addresses."""
 
 import asyncio
+import errno
 import ssl
 from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Address, IPv6Address
@@ -20,11 +21,16 @@ _ATTEMPT_SECONDS = 1.0
 
 
 class AddressRefusedError(Exception):
-    """The name has an address that may not be connected to."""
+    """The name has an address that may not be connected to. ``whole``: it has no other ones."""
 
-    def __init__(self, message: str, address: Address | None) -> None:
+    def __init__(self, message: str, address: Address | None, *, whole: bool = False) -> None:
         super().__init__(message)
         self.address = address
+        self.whole = whole
+
+
+class UnreachableError(httpcore.ConnectError):
+    """Nobody can get anything from this host just now: every address it has was tried and refuses, or is not there."""
 
 
 class WireLimitError(Exception):
@@ -101,12 +107,15 @@ class Dialler(httpcore.AsyncNetworkBackend):
         Raises:
             AddressRefusedError: one of them may not be connected to; a mixed answer is an attack, so none is tried.
             ResolveError, ResolverBusyError, TimeoutError: as the resolver.
-            httpcore.ConnectError: none answered.
+            UnreachableError: every one refused, or is unreachable.
+            httpcore.ConnectError, httpcore.ConnectTimeout: none answered, but one might have.
         """
         addresses: Sequence[Address] = [self._literal] if self._literal else await self._resolver.resolve(host)
         self._check(addresses)
         last: Exception = httpcore.ConnectError("the name has no address")
-        tried = _interleaved(addresses)[:MAX_DIALLED]
+        unique = _interleaved(addresses)
+        tried = unique[:MAX_DIALLED]
+        gone = 0
         for index, address in enumerate(tried):
             self.address = address
             # A dead first address must not eat the whole deadline; the last one may.
@@ -115,9 +124,12 @@ class Dialler(httpcore.AsyncNetworkBackend):
                 stream = await self._network.connect_tcp(str(address), port, seconds, local_address, socket_options)
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                 last = error
+                gone += _is_gone(address, error)
             else:
                 self._stream = MeteredStream(stream, HEAD_BYTES)
                 return self._stream
+        if unique and gone == len(unique):
+            raise UnreachableError(str(last)) from last
         raise last
 
     async def sleep(self, seconds: float) -> None:
@@ -134,9 +146,21 @@ class Dialler(httpcore.AsyncNetworkBackend):
             return
         if len(addresses) > MAX_ANSWERS:
             raise AddressRefusedError(f"the name has more than {MAX_ANSWERS} addresses", None)
-        for address in addresses:
-            if not self._policy.permits(address):
-                raise AddressRefusedError(f"{address} is not an address on the public internet", address)
+        refused = [address for address in addresses if not self._policy.permits(address)]
+        if refused:
+            message = f"{refused[0]} is not an address on the public internet"
+            raise AddressRefusedError(message, refused[0], whole=len(refused) == len(addresses))
+
+
+def _is_gone(address: Address, error: BaseException | None) -> bool:
+    """Whether a failed connection says that nobody else would get one either, now."""
+    while error is not None and not (isinstance(error, OSError) and error.errno):
+        error = error.__cause__ or error.__context__
+    if error is None:
+        return False
+    # Where IPv6 leads nowhere, it may well be that only this machine or container has none.
+    there = () if isinstance(address, IPv6Address) else (errno.EHOSTUNREACH, errno.ENETUNREACH)
+    return error.errno in (errno.ECONNREFUSED, *there)
 
 
 def _interleaved(addresses: Sequence[Address]) -> list[Address]:

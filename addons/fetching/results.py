@@ -15,9 +15,17 @@ class FetchError(Exception):
     ``cause`` is one of timeout, fetch_failed, fetch_refused, fetch_unauthorized, too_large, busy. The message is for a
     person and names the URL; ``url`` (the one the fetch ended at) holds no user name or password and is at most 200
     characters; ``address`` is the IP address that was connected to, tried or refused, if it came to that.
+
+    ``shows``: what somebody else who opens the URL is shown instead of what was wanted. A media type: that of an error
+    answer's body (see :func:`addons.fetching.showing.shown_type`). None: nothing at all, since the host cannot be
+    reached by its name or address, has only addresses that are refused, or answered with an error and no body. "":
+    not known, so that it may be a picture; browsers show those of error answers too.
     """
 
-    def __init__(self, cause: Cause, message: str, url: str, address: str | None = None) -> None:
+    def __init__(
+        self, cause: Cause, message: str, url: str, address: str | None = None, shows: str | None = ""
+    ) -> None:
+        self.shows = shows
         self.cause = cause
         self.url = shown(url)
         self.address = address

@@ -1,4 +1,4 @@
-"""How many fetches run at a time, in all, from one host and for one peer; the rest wait in short queues or are told to come again."""
+"""How many fetches run at a time, in all, from one host and for one peer; the rest wait in short queues, or go."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator

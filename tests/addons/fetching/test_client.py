@@ -130,7 +130,7 @@ async def test_answers_that_are_no_body(status: str, cause: Cause) -> None:
 async def test_an_empty_body_is_a_failure() -> None:
     async with serve(says(answer(b""))) as server:
         error = await failure(fetcher(server.port), f"http://127.0.0.1:{server.port}/")
-    assert (error.cause, "empty body" in error.message) == (Cause.FETCH_FAILED, True)
+    assert (error.cause, "empty body" in error.message, error.shows) == (Cause.FETCH_FAILED, True, "")
 
 
 def redirects(count: int, status: str = "302 Found") -> Any:
@@ -180,25 +180,64 @@ async def test_https_and_a_redirect_down_to_http(tmp_path: Path) -> None:
                 assert (fetched.url, fetched.address) == (f"http://b.example:{plain.port}/x", "127.0.0.3")
 
 
+@pytest.mark.parametrize(
+    ("addresses", "shows"), [(["10.0.0.1"], None), (["10.0.0.1", "fd00::1"], None), (["10.0.0.1", "127.0.0.2"], "")]
+)
+async def test_a_host_with_refused_addresses_alone_shows_nothing(addresses: list[str], shows: str | None) -> None:
+    error = await failure(fetcher(80, names=Names(a_example=addresses)), "http://a.example/")
+    assert (error.cause, error.address, error.shows) == (Cause.FETCH_REFUSED, "10.0.0.1", shows)
+
+
+@pytest.mark.parametrize("location", ["http://127.0.0.1:8443/", "http://a@127.0.0.1/", "ftp://127.0.0.1/"])
+async def test_what_is_refused_for_its_url_may_show_a_picture_to_others(location: str) -> None:
+    async with serve(says(answer(b"", "302 Found", {"Location": location}))) as server:
+        error = await failure(fetcher(server.port), f"http://127.0.0.1:{server.port}/")
+    assert (error.cause, error.shows) == (Cause.FETCH_REFUSED, "")
+
+
+async def test_one_peer_with_hanging_hosts_does_not_keep_another_peers_fetch_waiting() -> None:
+    async with contextlib.AsyncExitStack() as stack:
+        dead = [await stack.enter_async_context(serve(never, host=f"127.0.1.{n}")) for n in range(1, 17)]
+        good = await stack.enter_async_context(serve(says(answer(b"x"))))
+        client = fetcher(good.port, *(one.port for one in dead), per_host=2, total=16, queue=32)
+        urls = [f"http://127.0.1.{n}:{one.port}/{m}" for n, one in enumerate(dead, 1) for m in range(2)]
+        hanging = [asyncio.ensure_future(client.get(url, timeout=30, share="192.0.2.1")) for url in urls]
+        await asyncio.sleep(0.05)
+        assert sum(one.open for one in dead) == 4  # a quarter of all
+        refused = [task for task in hanging if task.done()]
+        assert len(refused) == 32 - 4 - 8  # and a quarter of the queue waits
+        assert {error.cause for task in refused if isinstance(error := task.exception(), FetchError)} == {Cause.BUSY}
+        for n in range(20):
+            (await client.get(f"http://127.0.0.1:{good.port}/{n}", timeout=1, share="192.0.2.2")).release()
+        # A host that the first peer's fetches wait for, without a slot of its own.
+        with pytest.raises(FetchError) as caught:
+            await client.get(urls[-1], timeout=0.1, share="192.0.2.2")
+        assert caught.value.cause is Cause.TIMEOUT  # the host's fault, not ours
+        for task in hanging:
+            task.cancel()
+        await asyncio.gather(*hanging, return_exceptions=True)
+    assert not client._slots._shares
+
+
 async def test_a_certificate_that_nobody_trusts_is_a_failure(tmp_path: Path) -> None:
     async with serve(says(answer(b"x")), host="127.0.0.2", tls=authority().server(tmp_path, "a.example")) as server:
         client = fetcher(server.port, names=Names(a_example=["127.0.0.2"]), tls=default_tls())
         error = await failure(client, f"https://a.example:{server.port}/")
     assert error.cause is Cause.FETCH_FAILED
     assert "certificate verify failed" in error.message
-    assert error.address == "127.0.0.2"
+    assert (error.address, error.shows) == ("127.0.0.2", "")
 
 
 async def test_nobody_listens() -> None:
     async with serve(says(b"")) as server:
         port = server.port
     error = await failure(fetcher(port), f"http://127.0.0.1:{port}/")
-    assert (error.cause, error.address) == (Cause.FETCH_FAILED, "127.0.0.1")
+    assert (error.cause, error.address, error.shows) == (Cause.FETCH_FAILED, "127.0.0.1", None)
 
 
 async def test_a_name_that_does_not_resolve() -> None:
     error = await failure(fetcher(80), "http://nowhere.example/")
-    assert (error.cause, error.address) == (Cause.FETCH_FAILED, None)
+    assert (error.cause, error.address, error.shows) == (Cause.FETCH_FAILED, None, None)
     assert "does not resolve" in error.message
 
 

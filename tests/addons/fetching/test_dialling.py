@@ -1,3 +1,4 @@
+import errno
 import socket
 from contextlib import closing
 from ipaddress import ip_address
@@ -12,7 +13,9 @@ from addons.fetching.dialling import (
     AddressRefusedError,
     Dialler,
     MeteredStream,
+    UnreachableError,
     WireLimitError,
+    _is_gone,
 )
 from addons.fetching.resolving import MAX_ANSWERS, ResolveError
 from tests.addons.fetching.servers import LOOPBACK, Names, answer, says, serve
@@ -43,9 +46,48 @@ async def test_how_many_addresses_are_tried(dead: int, reached: bool) -> None:
         if reached:
             await dialler.connect_tcp("a.example", two.port)
         else:
-            with pytest.raises(httpcore.ConnectError):
+            with pytest.raises(httpcore.ConnectError) as caught:
                 await dialler.connect_tcp("a.example", two.port)
+            assert not isinstance(caught.value, UnreachableError)  # the one that was not tried answers
         await dialler.aclose()
+
+
+@pytest.mark.parametrize(
+    ("answers", "gone"),
+    [
+        (["127.0.0.9"], True),
+        ([f"127.0.1.{n}" for n in range(MAX_DIALLED)], True),
+        ([f"127.0.1.{n}" for n in range(MAX_DIALLED + 1)], False),
+        (["127.0.0.9", "127.0.0.9"], True),
+    ],
+)
+async def test_a_host_is_gone_only_if_every_address_was_tried(answers: list[str], gone: bool) -> None:
+    async with serve(says(b"")) as server:
+        port = server.port
+    with pytest.raises(httpcore.ConnectError) as caught:
+        await Dialler(Names(a_example=answers), LOCAL, None).connect_tcp("a.example", port)
+    assert isinstance(caught.value, UnreachableError) is gone
+
+
+@pytest.mark.parametrize(
+    ("number", "address", "gone"),
+    [
+        (errno.ECONNREFUSED, "192.0.2.1", True),
+        (errno.ECONNREFUSED, "2001:db8::1", True),
+        (errno.EHOSTUNREACH, "192.0.2.1", True),
+        (errno.ENETUNREACH, "192.0.2.1", True),
+        (errno.EHOSTUNREACH, "2001:db8::1", False),
+        (errno.ENETUNREACH, "2001:db8::1", False),
+        (errno.ECONNRESET, "192.0.2.1", False),
+        (errno.EMFILE, "192.0.2.1", False),
+        (0, "192.0.2.1", False),
+    ],
+)
+def test_which_failures_say_that_a_host_is_gone(number: int, address: str, gone: bool) -> None:
+    error = httpcore.ConnectError("failed")
+    error.__cause__ = OSError("all of them failed")
+    error.__cause__.__context__ = OSError(number, "why")
+    assert _is_gone(ip_address(address), error) is gone
 
 
 async def test_a_dead_first_address_of_the_preferred_family_is_followed_by_the_other_family() -> None:
@@ -66,6 +108,7 @@ async def test_one_bad_address_refuses_them_all_before_any_is_tried(answers: lis
         with pytest.raises(AddressRefusedError, match="not an address on the public internet") as caught:
             await Dialler(Names(a_example=answers), LOCAL, None).connect_tcp("a.example", two.port)
         assert str(caught.value.address) in ("10.0.0.1", "::1")
+        assert caught.value.whole is (len(answers) == 1)
         assert two.connections == 0
 
 

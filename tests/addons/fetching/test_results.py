@@ -10,7 +10,7 @@ def test_an_error_shows_no_credentials_and_stays_short() -> None:
     assert error.url.startswith("https://example.org/aaa")
     assert len(error.url) <= 200
     assert str(error) == error.message == f"{error.url}: not fetched"
-    assert (error.cause, error.address) == (Cause.TIMEOUT, "192.0.2.1")
+    assert (error.cause, error.address, error.shows) == (Cause.TIMEOUT, "192.0.2.1", "")
 
 
 async def test_bytes_count_until_released() -> None:
