@@ -39,7 +39,7 @@ def table(results: Sequence[Result], width: int, *, head: bool = True) -> Table:
 def _wide(results: Sequence[Result], width: int, head: bool) -> Table:
     shown = _empty(head)
     # Found, done and got are as wide as most of what stands in them; what came takes the rest, then found the rest.
-    came = min(width - 13 - 10 - 21 - 22 - 5 - 18 - 5, 52)
+    came = min(width - 13 - 10 - 21 - 22 - 5 - 18 - 5, 48)
     for heading, columns in (
         ("from", 10),
         ("what came", came),
@@ -133,8 +133,8 @@ def complain(console: Console, result: Result) -> None:
 
 
 def mark(console: Console, problem: str) -> None:
-    """One thing that is wrong."""
-    console.print(f"[bold red]WRONG[/]: {escape(problem)}", soft_wrap=True)
+    """One thing that is wrong; in a log it stays one line."""
+    console.print(f"[bold red]WRONG[/]: {escape(problem)}", soft_wrap=not console.is_terminal)
 
 
 def _verdict(result: Result) -> Text:

@@ -117,8 +117,7 @@ class Watcher:
         self.console.print(show.INTACT, style="dim")
         told = f"{self.right} of {self.outcomes} outcomes were right"
         if self.wrong:
-            self.console.print(f"[bold red]{told}: something is WRONG, see above.[/]", soft_wrap=True)
+            told = f"[bold red]{told}: something is WRONG, see above.[/]"
         else:
-            self.console.print(
-                f"{told}. This demo protects nobody: to protect a real server, see the README.", soft_wrap=True
-            )
+            told += ". This demo protects nobody: to protect a real server, see the README."
+        self.console.print(told, soft_wrap=not self._rows)
