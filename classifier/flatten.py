@@ -43,8 +43,10 @@ def target_size(width: int, height: int) -> tuple[int, int]:
     return wide, min(high, MOST // wide)
 
 
-def views(image: Image.Image, orientation: int = 1) -> list[tuple[Ground, Pixels]]:
+def views(image: Image.Image, orientation: int = 1, side: int | None = None) -> list[tuple[Ground, Pixels]]:
     """What viewers see of ``image``: ``uint8 [height, width, 3]`` RGB, one or more.
+
+    With ``side``, in pixels, no side is longer than that: faster and coarser, for hashing alone.
 
     An opaque picture gives one view. One with alpha gives the view on white, and besides the one on black (dark
     themes) and the bare one (alpha thrown away) wherever they show something else: a picture can be hidden from each.
@@ -52,14 +54,14 @@ def views(image: Image.Image, orientation: int = 1) -> list[tuple[Ground, Pixels
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         image = _eight_bit(image)
     if not image.has_transparency_data:
-        return [("", _array(_small(_rgb(image)), orientation))]
+        return [("", _array(_small(_rgb(image), side), orientation))]
     rgba = image.convert("RGBA")
     lowest, _ = rgba.getchannel("A").getextrema()
-    bare = _array(_small(rgba.convert("RGB")), orientation)
+    bare = _array(_small(rgba.convert("RGB"), side), orientation)
     if lowest == 255:
         return [("", bare)]
     # Premultiplied, so that colours nobody sees do not bleed into the edges when the picture is made smaller.
-    multiplied = _array(_small(rgba.convert("RGBa")), orientation)
+    multiplied = _array(_small(rgba.convert("RGBa"), side), orientation)
     black, alpha = multiplied[..., :3], multiplied[..., 3:]
     white = np.minimum(black.astype(np.uint16) + (255 - alpha), 255).astype(np.uint8)
     kept: list[tuple[Ground, Pixels]] = [("white", white)]
@@ -80,7 +82,11 @@ def _rgb(image: Image.Image) -> Image.Image:
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def _small(image: Image.Image) -> Image.Image:
+def _small(image: Image.Image, side: int | None) -> Image.Image:
+    if side is not None:
+        scale = min(1.0, side / max(image.size))
+        width, height = (max(1, round(length * scale)) for length in image.size)
+        return image if scale == 1.0 else image.resize((width, height), Image.Resampling.BOX)
     size = target_size(*image.size)
     return image if size == image.size else image.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
 

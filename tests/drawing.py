@@ -56,6 +56,20 @@ def animation(images: Sequence[Image.Image], format: str = "GIF", **options: obj
     return encode(images[0], format, save_all=True, append_images=list(images[1:]), **options)
 
 
+def icon(images: Sequence[Image.Image], claims: Sequence[tuple[int, int]] | None = None, format: str = "PNG") -> bytes:
+    """An ICO file of PNG or (32 bit) DIB entries whose directory claims these sizes (by default the true ones)."""
+    claims = claims or [(image.width % 256, image.height % 256) for image in images]
+    directory, bodies = b"", b""
+    for image, (width, height) in zip(images, claims, strict=True):
+        body = encode(image if format == "PNG" else image.convert("RGBA"), format)
+        if format == "DIB":  # twice as high: the mask counts too
+            body = body[:8] + struct.pack("<I", 2 * image.height) + body[12:]
+        offset = 6 + 16 * len(images) + len(bodies)
+        directory += struct.pack("<BBBBHHII", width, height, 0, 0, 1, 32, len(body), offset)
+        bodies += body
+    return struct.pack("<HHH", 0, 1, len(images)) + directory + bodies
+
+
 def png_chunk(kind: bytes, body: bytes) -> bytes:
     """One chunk of a PNG file, with its right checksum."""
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))

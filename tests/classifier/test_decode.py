@@ -11,9 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFile
 
-from classifier.decode import MAX_WALK, Bounds, Decoded, Undecoded, decode, pdq_of, prepare, sampled
+from classifier.decode import Bounds, Decoded, Undecoded, decode, pdq_of, prepare
 from classifier.flatten import Pixels
-from tests.drawing import animation, encode, many_frames, png, quadrants, shape, textured
+from classifier.icons import MAX_ENTRIES
+from classifier.walking import MANY, MAX_WALK
+from tests.drawing import animation, encode, icon, many_frames, png, quadrants, shape, textured
 
 BOUNDS = Bounds(pixels=4_000_000, frames=8, seconds=20.0)
 
@@ -174,33 +176,6 @@ def test_large_is_made_smaller_but_not_much() -> None:
 
 
 @pytest.mark.parametrize(
-    ("count", "most", "expected"),
-    [
-        (1, 8, [0]),
-        (8, 8, list(range(8))),
-        (9, 8, [0, 1, 2, 3, 5, 6, 7, 8]),
-        (100, 4, [0, 33, 66, 99]),
-        (5, 1, [0]),
-        (5, 2, [0, 4]),
-    ],
-)
-def test_sampled(count: int, most: int, expected: list[int]) -> None:
-    assert sampled(count, most) == expected
-
-
-@given(st.integers(1, 10_000), st.integers(1, 64))
-def test_sampled_is_spread(count: int, most: int) -> None:
-    found = sampled(count, most)
-    assert found == sorted(set(found))
-    assert len(found) == min(count, most)
-    assert found[0] == 0
-    if most > 1:
-        assert found[-1] == count - 1
-        gaps = np.diff(found)
-        assert gaps.size == 0 or gaps.max() - gaps.min() <= 1
-
-
-@pytest.mark.parametrize(
     ("format", "options"),
     [
         ("GIF", {"optimize": False}),
@@ -218,6 +193,114 @@ def test_animation_is_sampled_over_its_length(format: str, options: dict[str, ob
     assert [frame.index for frame in result.frames] == [0, 4, 7, 11]
     for frame in result.frames:
         assert far(frame.pixels, images[frame.index]) < 12
+
+
+ANIMATED = pytest.mark.parametrize(
+    ("format", "options"),
+    [("GIF", {"optimize": False}), ("PNG", {}), ("WEBP", {"lossless": True}), ("AVIF", {"quality": 95})],
+)
+
+
+@ANIMATED
+@pytest.mark.parametrize(("count", "long"), [(9, 4), (12, 3), (12, 5), (12, 0), (12, 11)])
+def test_the_frame_that_is_shown_longest_is_sampled(
+    format: str, options: dict[str, object], count: int, long: int
+) -> None:
+    images = [textured(number, 64, 48) for number in range(count)]
+    times = [60_000 if number == long else 20 for number in range(count)]
+    result = decoded(animation(images, format, duration=times, **options))
+    frames = {frame.index: frame for frame in result.frames}
+    assert len(frames) == 8
+    assert {0, long, count - 1} <= frames.keys()
+    assert far(frames[long].pixels, images[long]) < 12
+
+
+@pytest.mark.parametrize(
+    ("format", "options"),
+    [
+        ("GIF", {"optimize": False}),
+        ("PNG", {}),
+        ("WEBP", {"lossless": True}),
+        ("AVIF", {"quality": 95}),
+        ("TIFF", {}),
+    ],
+)
+def test_the_frames_between_are_hashed(format: str, options: dict[str, object]) -> None:
+    images = [textured(number, 640, 480) for number in range(12)]
+    result = decoded(animation(images, format, **options), replace(BOUNDS, frames=2))
+    assert [frame.index for frame in result.frames] == [0, 11]
+    assert [frame.index for frame in result.hashes] == list(range(1, 11))
+    for frame in result.hashes:
+        apart = int(frame.pdq, 16) ^ int(pdq_of(np.asarray(images[frame.index]))[0], 16)
+        assert apart.bit_count() <= 24  # GIF's 256 colours alone make up most of it
+        assert frame.quality >= 50
+
+
+def test_frames_are_not_hashed_where_all_are_sampled() -> None:
+    assert decoded(animation([textured(number) for number in range(8)], "PNG")).hashes == ()
+
+
+@pytest.mark.parametrize("count", [MANY, MANY + 1])
+def test_a_long_animation_is_hashed_too(count: int) -> None:
+    """One frame among many that a flicker would show, at either side of where hashing becomes coarser."""
+    images = [textured(1, 200, 150) for _ in range(count)]
+    images[count // 3] = textured(2, 200, 150)
+    for number, image in enumerate(images):  # encoders make one of frames that are quite the same
+        image.putpixel((number % 200, number // 200), (0, 0, 0))
+    data = animation(images, "WEBP", lossless=True, duration=[20 + number % 2 for number in range(count)])
+    result = decoded(data, replace(BOUNDS, frames=2))
+    assert count // 3 not in [frame.index for frame in result.frames]
+    wanted = int(pdq_of(np.asarray(images[count // 3]))[0], 16)
+    assert min((int(frame.pdq, 16) ^ wanted).bit_count() for frame in result.hashes) <= 20
+    assert len(result.hashes) == 2  # and the one that follows it; the rest shows what was there before
+
+
+def test_flat_frames_between_have_no_hash() -> None:
+    images = [textured(1, 64, 48), *(Image.new("RGB", (64, 48), (n, 0, 0)) for n in (0, 90, 180)), textured(2, 64, 48)]
+    assert decoded(animation(images, "PNG"), replace(BOUNDS, frames=2)).hashes == ()
+
+
+@pytest.mark.parametrize("sampled", [1, 2])
+def test_a_turned_picture_stays_so_whichever_page_is_sampled(sampled: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    data = animation([textured(number, 64, 48) for number in range(3)], "TIFF", exif=exif)
+    result = decoded(data, replace(BOUNDS, frames=sampled))
+    assert (result.width, result.height) == (48, 64)
+
+
+@pytest.mark.parametrize("claims", [((0, 0), (255, 255)), ((0, 0), (16, 16)), ((16, 16), (0, 0)), ((32, 32), (32, 32))])
+@pytest.mark.parametrize("format", ["PNG", "DIB"])
+def test_every_picture_of_an_icon_is_a_frame_whatever_the_directory_says(
+    claims: tuple[tuple[int, int], ...], format: str
+) -> None:
+    images = [textured(1, 256, 256), textured(2, 255, 255)]
+    result = decoded(icon(images, claims, format=format))
+    assert (result.count, result.width, result.height) == (2, 256, 256)
+    for image in images:
+        bare = [frame for frame in result.frames if frame.pixels.shape[0] == image.height]
+        assert min(far(frame.pixels, image) for frame in bare) == 0
+
+
+def test_icon_entries_at_the_bound_and_one_past() -> None:
+    one = textured(1, 16, 16)
+    assert decoded(icon([one] * MAX_ENTRIES)).count == MAX_ENTRIES
+    answer = refused(icon([one] * (MAX_ENTRIES + 1)))
+    assert (answer.cause, "33 pictures" in answer.message) == ("too_large", True)
+
+
+def test_an_icon_with_a_picture_that_cannot_be_read_is_undecodable() -> None:
+    data = icon([textured(1, 32, 32), textured(2, 16, 16)])
+    at = data.rindex(b"IHDR")
+    assert refused(data[:at] + b"JUNK" + data[at + 4 :]).cause == "undecodable"
+
+
+def test_an_icon_entry_past_the_end_shows_nothing() -> None:
+    data = bytearray(icon([textured(1, 32, 32), textured(2, 16, 16)]))
+    data[34:38] = len(data).to_bytes(4, "little")
+    assert decoded(bytes(data)).count == 1
+    data[18:22] = len(data).to_bytes(4, "little")
+    assert refused(bytes(data)).cause == "undecodable"
 
 
 @pytest.mark.parametrize("disposal", [0, 1, 2])
@@ -255,7 +338,7 @@ def test_pixels_at_the_bound_and_one_past(kind: str) -> None:
 def test_frames_at_the_bound_and_one_past() -> None:
     assert decoded(many_frames(MAX_WALK), replace(BOUNDS, frames=2)).count == MAX_WALK
     answer = refused(many_frames(MAX_WALK + 1))
-    assert (answer.cause, "10001 frames" in answer.message) == ("too_large", True)
+    assert (answer.cause, "2001 frames" in answer.message) == ("too_large", True)
 
 
 def test_computing_time_is_bounded_between_frames() -> None:

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import pytest
 from PIL import Image
 
-from classifier.decode import MAX_WALK
 from classifier.media import MediaDecoder, default_processes
 from classifier.settings import DecodeSettings
 from classifier.types import CannotJudgeError
+from classifier.walking import MAX_WALK
 from tests.drawing import animation, encode, many_frames, textured
 
 

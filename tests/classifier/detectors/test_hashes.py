@@ -43,6 +43,18 @@ def test_distance_is_inclusive(tmp_path: Path, distance: int) -> None:
         assert ours.match_pdq(flipped(PDQ, distance + 1, seed)) == []
 
 
+@pytest.mark.parametrize("entries", [0, 1, 3, 50_000, 1 << 18])
+def test_many_at_once_are_as_each_by_itself(tmp_path: Path, entries: int) -> None:
+    """Also where the list is so long that few, or one, are compared at once."""
+    chance = random.Random(entries)
+    listed = [PDQ, *(f"{chance.getrandbits(256):064x}" for _ in range(entries - 1))][:entries]
+    ours = known(tmp_path, "".join(f"pdq,{pdq}\n" for pdq in listed))
+    asked = [SHA, PDQ, flipped(PDQ, 31), flipped(PDQ, 32), listed[-1] if listed else SHA]
+    assert ours.near(asked) == [at for at, pdq in enumerate(asked) if ours.match_pdq(pdq)]
+    assert ours.near([]) == []
+    assert bool(ours.near(asked)) == bool(entries)
+
+
 def test_every_bit_counts_once(tmp_path: Path) -> None:
     ours = known(tmp_path, f"pdq,{PDQ}\n", 64)
     for bit in range(256):

@@ -1,0 +1,87 @@
+"""The values that decoding gives: frames and hashes of a file, or why there are none."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pdqhash
+
+from classifier.flatten import Ground, Pixels
+
+MIN_PDQ_QUALITY = 50
+"""Below this a picture is too flat for PDQ to say anything: neither matched nor added (ThreatExchange, ``pdq``)."""
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedFrame:
+    """One view of one frame: ``pixels`` is ``uint8 [height, width, 3]`` RGB, upright, made smaller where large.
+
+    ``index`` counts from 0 in the file's own order; two views of a picture with alpha have the same one. ``pdq`` is
+    64 hex digits, of ``quality`` 0…100.
+    """
+
+    index: int
+    ground: Ground
+    pixels: Pixels
+    pdq: str
+    quality: int
+
+
+@dataclass(frozen=True, slots=True)
+class HashedFrame:
+    """The PDQ hash of one view of a frame that is not among those sampled; as in :class:`DecodedFrame`."""
+
+    index: int
+    pdq: str
+    quality: int
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A file's frames. ``width``, ``height``: the file's own, upright; ``count``: frames that it has.
+
+    ``truncated``: it was broken or cut short, and only part of it is to be seen. ``hashes``: of the frames between
+    those in ``frames``, where they show something else than the one before.
+    """
+
+    media_type: str
+    width: int
+    height: int
+    count: int
+    frames: tuple[DecodedFrame, ...]
+    truncated: bool = False
+    hashes: tuple[HashedFrame, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Undecoded:
+    """Why there are no frames. A value and not an exception: it has to travel between processes whole."""
+
+    cause: Literal["undecodable", "unsupported", "too_large"]
+    message: str
+    media_type: str = ""
+    """By content, where it is unsupported."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Pixels of one frame, frames sampled of one animation, seconds of computing: may be reached, not passed."""
+
+    pixels: int
+    frames: int
+    seconds: float
+
+
+def frame_of(index: int, ground: Ground, pixels: Pixels) -> DecodedFrame:
+    """The frame, hashed."""
+    pdq, quality = pdq_of(pixels)
+    return DecodedFrame(index, ground, pixels, pdq, quality)
+
+
+def pdq_of(pixels: Pixels) -> tuple[str, int]:
+    """PDQ hash (64 hex digits) and its quality (0…100) of ``uint8 [height, width, 3]`` RGB.
+
+    On the frame as it is: from the full-size picture's hash it is then 2 to 8 bits away, from 512 pixels 4 to 14.
+    """
+    bits, quality = pdqhash.compute(pixels)
+    return np.packbits(bits.astype(np.uint8)).tobytes().hex(), int(quality)

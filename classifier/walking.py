@@ -1,0 +1,138 @@
+"""Goes over the frames of one opened picture file: all of them are hashed, the sampled ones are handed on."""
+
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from classifier.flatten import Ground, Pixels, target_size, views
+from classifier.frames import MIN_PDQ_QUALITY, Bounds, DecodedFrame, HashedFrame, frame_of, pdq_of
+from classifier.sampling import sampled, shown_for
+from classifier.sniff import Kind
+
+MAX_WALK = 2_000
+"""Frames an animation may have: those that are not sampled are decoded and hashed too."""
+
+HASHED_SIDE = 512
+"""Pixels of the longest side on which a frame that is not sampled is hashed: at most 8 bits from the frame's own."""
+MANY = 256
+"""Frames beyond which that side is ``MANY_SIDE``: coarser (up to 20 bits away), and fast enough for thousands."""
+MANY_SIDE = 128
+SAME = 4
+"""Bits that two hashes may be apart for the later one to be left out: half of what making smaller adds."""
+
+
+_BROKEN = (EOFError, OSError, SyntaxError, ValueError)
+"""What Pillow raises for a frame that is broken or not there."""
+
+
+class TooLargeError(Exception):
+    """The file passes a bound; the message says which."""
+
+
+@dataclass(slots=True)
+class Walk:
+    """Goes over the frames of one opened file. ``turned``: the first one lies on its side."""
+
+    image: Image.Image
+    kind: Kind
+    bounds: Bounds
+    until: float
+    count: int
+    lenient: bool
+    turned: bool = False
+
+    def survey(self) -> tuple[list[int], tuple[HashedFrame, ...]]:
+        """Which frames to take, and the hashes of the others. Every frame is decoded, at most one kept in memory."""
+        side = HASHED_SIDE if self.count <= MANY else MANY_SIDE
+        times = [0.0] * self.count
+        found: list[tuple[Ground, HashedFrame]] = []
+        before: dict[Ground, Pixels] = {}
+        seen = False
+        for index in range(self.count):
+            try:
+                shown, orientation = self._go(index)
+                for ground, pixels in views(shown, orientation, side):
+                    same = before.get(ground)
+                    if same is None or not np.array_equal(same, pixels):
+                        found.append((ground, HashedFrame(index, *pdq_of(pixels))))
+                        before[ground] = pixels
+                times[index] = shown_for(self.image.info.get("duration"))
+                seen = True
+            except _BROKEN:
+                if not (self.lenient and seen):
+                    raise
+            check_time(self.until)
+        wanted = sampled(times, self.bounds.frames)
+        return wanted, tuple(_unlike(found, frozenset(wanted)))
+
+    def take(self, wanted: Iterable[int]) -> tuple[DecodedFrame, ...]:
+        """These frames, in order."""
+        frames: list[DecodedFrame] = []
+        for index in wanted:
+            try:
+                shown, orientation = self._go(index)
+                frames.extend(frame_of(index, ground, pixels) for ground, pixels in views(shown, orientation))
+            except _BROKEN:
+                if not (self.lenient and frames):
+                    raise
+            check_time(self.until)
+        return tuple(frames)
+
+    def _go(self, index: int) -> tuple[Image.Image, int]:
+        if self.count > 1:
+            _seek(self.image, index, self.until)
+        check_pixels(*self.image.size, f"frame {index}", self.bounds)
+        shown, orientation = _load(self.image, self.kind)
+        if index == 0:
+            self.turned = orientation >= 5
+        return shown, orientation
+
+
+def _unlike(found: Iterable[tuple[Ground, HashedFrame]], sampled: frozenset[int]) -> Iterator[HashedFrame]:
+    """Those that are not sampled and show something else than the one before, each ground by itself; no flat ones."""
+    last: dict[Ground, int] = {}
+    for ground, frame in found:
+        if frame.quality < MIN_PDQ_QUALITY:
+            continue
+        bits = int(frame.pdq, 16)
+        if ground in last and (last[ground] ^ bits).bit_count() <= SAME:
+            continue
+        if frame.index not in sampled:
+            yield frame
+        last[ground] = bits
+
+
+def check_pixels(width: int, height: int, what: str, bounds: Bounds) -> None:
+    """Raises TooLargeError."""
+    if width * height > bounds.pixels:
+        raise TooLargeError(f"{what} has {width}x{height} pixels, more than {bounds.pixels}")
+
+
+def _seek(image: Image.Image, index: int, until: float) -> None:
+    """Go to a frame one by one, looking at the clock: each may build on the one before."""
+    if image.tell() > index:
+        image.seek(0)
+    while image.tell() < index:
+        image.seek(image.tell() + 1)
+        check_time(until)
+
+
+def check_time(until: float) -> None:
+    """Raises TooLargeError past ``until``, by this process's computing time in seconds."""
+    if time.process_time() > until:
+        raise TooLargeError("decoding it takes more computing time than decode.seconds allows")
+
+
+def _load(image: Image.Image, kind: Kind) -> tuple[Image.Image, int]:
+    """The loaded picture and its EXIF orientation (1: upright)."""
+    if kind.pillow == "JPEG" and image.mode in ("RGB", "L"):
+        image.draft(None, target_size(*image.size))
+    image.load()
+    try:
+        orientation = image.getexif().get(0x0112, 1)
+    except Exception:  # broken EXIF is no reason not to look at the picture
+        orientation = 1
+    return image, orientation if isinstance(orientation, int) else 1
