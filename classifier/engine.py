@@ -15,7 +15,7 @@ from classifier.lanes import Lane
 from classifier.media import Decoded, Decoder
 from classifier.settings import ClassifierSettings, Concept
 from classifier.starting import load
-from classifier.types import CannotJudgeError, Detector, HashMatch, JudgedFrame, Judgement
+from classifier.types import CannotJudgeError, Detector, FrameHash, HashMatch, JudgedFrame, Judgement
 
 _log = logging.getLogger(__name__)
 
@@ -91,11 +91,16 @@ class Engine:
         """The judgement with what the hash lists say of it now: symbols ``hash.<name>`` and the matches.
 
         A file's SHA-256 speaks for each of its frames, a PDQ hash for its own frame. ``HashMatch.frame`` counts in
-        ``judgement.frames``. Takes well under a millisecond for lists of thousands.
+        ``judgement.frames``, to which are added, with the lists' symbols alone, frames that no detector looked at.
+        Takes well under a millisecond for lists of thousands; for the hashes of a long animation, some.
         """
         self._watch_lists()
         if not self._lists:
             return judgement
+        if judgement.hashes:
+            hashed = {one.index for one in judgement.hashes}
+            looked_at = tuple(frame for frame in judgement.frames if frame.index not in hashed)
+            judgement = replace(judgement, frames=looked_at + self._known_ones(judgement))
         matches: list[HashMatch] = []
         added: list[dict[str, float]] = [{} for _ in judgement.frames]
         for known in self._lists:
@@ -115,6 +120,19 @@ class Engine:
             for frame, symbols in zip(judgement.frames, added, strict=True)
         ]
         return judgement.with_lists(frames, matches)
+
+    def _known_ones(self, judgement: Judgement) -> tuple[JudgedFrame, ...]:
+        """Of the frames that were only hashed those that a list knows: for each set of lists the first, as rules would
+        say the same of the others."""
+        known_by: dict[int, list[str]] = {}
+        pdqs = [one.pdq for one in judgement.hashes]
+        for known in self._lists:
+            for at in known.near(pdqs):
+                known_by.setdefault(at, []).append(known.name)
+        first: dict[tuple[str, ...], int] = {}
+        for at in sorted(known_by):
+            first.setdefault(tuple(known_by[at]), at)
+        return tuple(JudgedFrame(judgement.hashes[at].index, {}, judgement.hashes[at].pdq) for at in first.values())
 
     def reload_lists(self) -> list[str]:
         """Read those lists again whose files have changed, and say what is wrong with any. Blocks."""
@@ -178,7 +196,9 @@ class Engine:
         async with self._at_work:
             decoded = await self._decoder.decode(data)
             frames = await self._detect(decoded)
-        return Judgement(digest, decoded.media_type, decoded.width, decoded.height, frames, self.version)
+        hashes = tuple(FrameHash(one.index, one.pdq) for one in decoded.hashes)
+        size = decoded.width, decoded.height
+        return Judgement(digest, decoded.media_type, *size, frames, self.version, hashes=hashes)
 
     async def _detect(self, decoded: Decoded) -> tuple[JudgedFrame, ...]:
         """Ask all detectors at the same time, each in its thread."""

@@ -33,6 +33,9 @@ class CannotStartError(Exception):
     """A detector cannot be had as configured (no weights, bad checkpoint, no CUDA); the message says what to do."""
 
 
+_HASHES_A_FRAME = 8
+
+
 @dataclass(frozen=True, slots=True)
 class JudgedFrame:
     """What was found in one frame.
@@ -44,6 +47,14 @@ class JudgedFrame:
     index: int
     symbols: Symbols
     pdq: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FrameHash:
+    """The PDQ hash (64 hex digits) of a frame of an animation that no detector looked at, only the hash lists."""
+
+    index: int
+    pdq: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +75,8 @@ class Judgement:
     """All symbols of one piece of media, frame by frame (never fewer than one frame).
 
     ``media_type`` is by content; ``version`` names every detector that judged, so that a cache can tell; ``matches``
-    is filled by :meth:`classifier.engine.Engine.look_up` and is empty in what is cached.
+    is filled by :meth:`classifier.engine.Engine.look_up` and is empty in what is cached. ``hashes`` are those of the
+    frames that were not sampled; one that a list knows becomes a frame in ``look_up``.
     """
 
     sha256: str
@@ -74,6 +86,12 @@ class Judgement:
     frames: tuple[JudgedFrame, ...]
     version: str
     matches: tuple[HashMatch, ...] = field(default=())
+    hashes: tuple[FrameHash, ...] = field(default=())
+
+    @property
+    def weight(self) -> int:
+        """What it takes of memory, in frames (about two kilobytes each), for a cache's bound."""
+        return len(self.frames) + -(-len(self.hashes) // _HASHES_A_FRAME)
 
     def worst(self) -> dict[str, float]:
         """Every symbol with its highest score over the frames: for showing, never for rules."""

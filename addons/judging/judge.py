@@ -116,7 +116,7 @@ class Judge:
         self._engine = engine
         self._clock = clock
         self._urls: TTLCache[str, _Seen] = TTLCache(url_entries, url_seconds, timer=clock)
-        self._judgements: LRUCache[str, Judgement] = LRUCache(judgement_frames, getsizeof=lambda one: len(one.frames))
+        self._judgements: LRUCache[str, Judgement] = LRUCache(judgement_frames, getsizeof=lambda one: one.weight)
         self._flights: Flights[_Found] = Flights(clock, JOIN_SECONDS)
 
     @property
@@ -207,7 +207,7 @@ class Judge:
         if (known := self._judgements.get(key)) is not None:
             return known, True
         judgement = await self._engine.judge(data, timeout=deadline - self._clock())
-        if len(judgement.frames) <= self._judgements.maxsize:
+        if judgement.weight <= self._judgements.maxsize:
             self._judgements[key] = judgement
         return judgement, False
 

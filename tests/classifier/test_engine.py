@@ -2,6 +2,7 @@ import asyncio
 import hashlib
 import threading
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,10 @@ import pytest
 
 from classifier.detectors.hashes import HashList
 from classifier.engine import RELOAD_EVERY, Engine
+from classifier.frames import HashedFrame
 from classifier.media import Decoded, DecodedFrame
 from classifier.settings import ClassifierSettings, DecodeSettings
-from classifier.types import CannotJudgeError, Frame, JudgedFrame, Judgement
+from classifier.types import CannotJudgeError, Frame, FrameHash, JudgedFrame, Judgement
 from tests.drawing import animation, encode, shape, textured
 
 PDQ = "0f" * 32
@@ -262,6 +264,47 @@ async def test_look_up(tmp_path: Path) -> None:
     assert before == judgement_of("f0" * 32, PDQ, None), "what is cached stays without lists"
     assert engine.look_up(engine.look_up(before)) == after
     await engine.close()
+
+
+async def test_look_up_of_frames_that_were_only_hashed(tmp_path: Path) -> None:
+    """Those a list knows become frames with its symbols alone, one for each set of lists; the others say nothing."""
+    one, both, other = "f0" * 32, "0f" * 32, "55" * 32
+    (tmp_path / "a.csv").write_text(f"pdq,{one},s,n\npdq,{both},s,n\n")
+    (tmp_path / "b.csv").write_text(f"pdq,{both},s,n\n")
+    lists = [HashList.load(tmp_path / f"{name}.csv", name, 31) for name in ("a", "b")]
+    engine = Engine(FakeDecoder(), [Counts()], lists)
+    before = judgement_of("33" * 32)
+    known = [(1, other), (2, one), (3, both), (4, one), (5, both)]
+    before = replace(before, hashes=tuple(FrameHash(*known_) for known_ in known))
+    after = engine.look_up(before)
+    assert [(frame.index, dict(frame.symbols), frame.pdq) for frame in after.frames] == [
+        (0, {"counts.x": 0.5}, "33" * 32),
+        (2, {"hash.a": 1.0}, one),
+        (3, {"hash.a": 1.0, "hash.b": 1.0}, both),
+    ]
+    assert [(match.list, match.frame) for match in after.matches] == [("a", 1), ("a", 2), ("b", 2)]
+    assert engine.look_up(after) == after
+    nothing = replace(before, hashes=before.hashes[:1])
+    assert engine.look_up(nothing) == nothing
+    await engine.close()
+
+
+async def test_what_was_hashed_is_in_the_judgement() -> None:
+    class Hashes(FakeDecoder):
+        async def decode(self, data: bytes) -> Decoded:
+            return replace(await super().decode(data), hashes=(HashedFrame(1, PDQ, 60),))
+
+    engine = Engine(Hashes(), [Counts()])
+    judgement = await engine.judge(b"x", timeout=5)
+    assert judgement.hashes == (FrameHash(1, PDQ),)
+    assert [frame.index for frame in judgement.frames] == [0, 3]
+    await engine.close()
+
+
+@pytest.mark.parametrize(("hashes", "weight"), [(0, 1), (1, 2), (8, 2), (9, 3), (2000, 251)])
+def test_weight_of_a_judgement(hashes: int, weight: int) -> None:
+    judgement = replace(judgement_of(PDQ), hashes=tuple(FrameHash(n, PDQ) for n in range(hashes)))
+    assert judgement.weight == weight
 
 
 async def test_no_match_leaves_the_judgement_as_it_was(tmp_path: Path) -> None:
