@@ -17,8 +17,8 @@ from classifier.types import CannotStartError, HashMatch
 MAX_MATCHES = 10
 """Matches named for one hash and list, nearest first: one would do for a rule, more only help a person."""
 
-_AT_ONCE = 1 << 17
-"""Pairs of hashes compared at once: a few megabytes."""
+_AT_ONCE = 1 << 15
+"""Pairs of hashes compared at once: what stays in a processor's cache."""
 
 MAX_PROBLEMS = 20
 MAX_ENTRIES = 5_000_000
@@ -103,7 +103,11 @@ class HashList:
         step = max(1, _AT_ONCE // len(table.pdq))
         found: list[int] = []
         for start in range(0, len(asked), step):
-            apart = np.bitwise_count(asked[start : start + step, None] ^ table.words).sum(axis=2, dtype=np.uint16)
+            part = asked[start : start + step]
+            # Word by word, which is several times as fast as summing over the last axis.
+            apart = np.zeros((len(part), len(table.pdq)), dtype=np.uint16)
+            for word in range(_WORDS):
+                apart += np.bitwise_count(part[:, word, None] ^ table.words[:, word])
             found += (np.flatnonzero((apart <= self.distance).any(axis=1)) + start).tolist()
         return found
 
