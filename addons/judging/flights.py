@@ -9,10 +9,14 @@ from addons.fetching.slots import Waiting
 
 
 class Flight[T]:
-    """Work under way, for those who wait for it; ``waiting`` says whether it still waits for a slot to fetch."""
+    """Work under way, for those who wait for it, paid by ``share``.
 
-    def __init__(self, task: asyncio.Task[T], waiting: Waiting, began: float) -> None:
+    ``waiting`` says whether it still waits for a slot to fetch.
+    """
+
+    def __init__(self, task: asyncio.Task[T], waiting: Waiting, share: str, began: float) -> None:
         self.waiting = waiting
+        self.share = share
         self.began = began
         self._task = task
         self._joined = 0
@@ -37,7 +41,8 @@ class Flights[T]:
     """Work in progress by key. ``clock`` in seconds.
 
     Each waiter brings a deadline of its own, the work has none. Work older than ``join`` seconds is not joined any more
-    but begun anew: who comes late must not hang on a connection that went wrong for others.
+    but begun anew: who comes late must not hang on a connection that went wrong for others, nor wait in the queue of
+    another share that is used up.
     """
 
     def __init__(self, clock: Callable[[], float], join: float) -> None:
@@ -49,15 +54,20 @@ class Flights[T]:
         """How many keys are being worked on."""
         return len(self._flights)
 
-    def board(self, key: str, work: Callable[[Waiting], Coroutine[Any, Any, T]]) -> Flight[T]:
-        """The work under this key, begun if need be; await its ``landing`` at once."""
+    def board(self, key: str, share: str, work: Callable[[Waiting], Coroutine[Any, Any, T]]) -> Flight[T]:
+        """The work under this key, begun if need be, and then paid by ``share``; await its ``landing`` at once."""
         flight = self._flights.get(key)
-        if flight is None or flight.deserted or self._clock() - flight.began > self._join:
+        if flight is None or not self._can_be_joined(flight, share):
             waiting = Waiting()
             task = asyncio.get_running_loop().create_task(work(waiting))
-            flight = self._flights[key] = Flight(task, waiting, self._clock())
+            flight = self._flights[key] = Flight(task, waiting, share, self._clock())
             task.add_done_callback(functools.partial(self._landed, key, flight))
         return flight
+
+    def _can_be_joined(self, flight: Flight[T], share: str) -> bool:
+        if flight.deserted or self._clock() - flight.began > self._join:
+            return False
+        return flight.share == share or not flight.waiting.for_share
 
     def _landed(self, key: str, flight: Flight[T], task: asyncio.Task[T]) -> None:
         if self._flights.get(key) is flight:

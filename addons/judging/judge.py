@@ -11,6 +11,7 @@ from cachetools import LRUCache, TTLCache
 
 from addons.activitypub.references import MediaRef
 from addons.fetching.client import Fetched, FetchError
+from addons.fetching.showing import shown_type
 from addons.fetching.slots import Waiting
 from addons.judging.flights import Flights
 from addons.judging.pictures import is_no_picture
@@ -34,7 +35,7 @@ HASH_INLINE = 64 << 10
 class Fetches(Protocol):
     """The part of :class:`addons.fetching.client.Fetcher` that is needed here."""
 
-    async def get(self, url: str, *, timeout: float, waiting: Waiting | None = None) -> Fetched:
+    async def get(self, url: str, *, timeout: float, waiting: Waiting | None = None, share: str = "") -> Fetched:
         """Fetch a URL or raise FetchError."""
         ...
 
@@ -69,6 +70,15 @@ class _Found:
     cached: bool
 
 
+class _NotJudgedError(Exception):
+    """Fetched but not judged; ``shows`` as in FetchError."""
+
+    def __init__(self, why: CannotJudgeError, shows: str) -> None:
+        super().__init__(str(why))
+        self.cause = Cause(why.cause)
+        self.shows = shows
+
+
 @dataclass(frozen=True, slots=True)
 class _Outcome:
     """What became of one URL, for every reference to it."""
@@ -80,7 +90,7 @@ class _Outcome:
     final_url: str | None = None
     cached: bool = False
     took_ms: float = 0.0
-    media_type: str = ""
+    shows: str | None = ""
 
     def of(self, ref: MediaRef) -> Medium:
         return Medium(
@@ -129,10 +139,11 @@ class Judge:
         """How many URLs are being fetched or judged."""
         return len(self._flights)
 
-    async def judge(self, refs: Sequence[MediaRef], *, timeout: float) -> list[Medium]:
+    async def judge(self, refs: Sequence[MediaRef], *, timeout: float, share: str = "") -> list[Medium]:
         """Judge every reference side by side, each within ``timeout`` seconds; one medium for each, in order.
 
-        A reference that turns out to be no picture (a link to an article) is left out: it is no medium.
+        A reference that turns out to be no picture (a link to an article) is left out: it is no medium. ``share``:
+        whose share of the fetches this takes (the delivering peer's address), so that nobody takes them all.
         """
         outcomes: dict[str, _Outcome] = {}
         unknown: list[str] = []
@@ -144,19 +155,19 @@ class Judge:
                 unknown.append(url)
         if unknown:
             async with asyncio.TaskGroup() as group:
-                tasks = {url: group.create_task(self._one(url, timeout)) for url in unknown}
+                tasks = {url: group.create_task(self._one(url, timeout, share)) for url in unknown}
             outcomes |= {url: task.result() for url, task in tasks.items()}
         return [
             outcome.of(ref)
             for ref in refs
-            if not is_no_picture(ref, (outcome := outcomes[ref.url]).cause, outcome.media_type)
+            if not is_no_picture(ref, (outcome := outcomes[ref.url]).cause, outcome.shows)
         ]
 
-    async def _one(self, url: str, timeout: float) -> _Outcome:
+    async def _one(self, url: str, timeout: float, share: str) -> _Outcome:
         began = self._clock()
         if timeout <= 0:
             return self._failed(began, Cause.TIMEOUT, "no time was left to fetch it")
-        flight = self._flights.board(url, lambda waiting: self._fetch_and_judge(url, waiting))
+        flight = self._flights.board(url, share, lambda waiting: self._fetch_and_judge(url, waiting, share))
         try:
             async with asyncio.timeout(timeout):
                 return self._judged(await flight.landing(), began)
@@ -165,9 +176,9 @@ class Judge:
                 return self._failed(began, Cause.BUSY, f"waited {timeout:.1f} s for other fetches to end")
             return self._failed(began, Cause.TIMEOUT, f"not fetched and judged within {timeout:.1f} s")
         except FetchError as error:
-            return self._failed(began, error.cause, str(error), error.address)
-        except CannotJudgeError as error:
-            return replace(self._failed(began, Cause(error.cause), str(error)), media_type=error.media_type)
+            return replace(self._failed(began, error.cause, str(error), error.address), shows=error.shows)
+        except _NotJudgedError as error:
+            return replace(self._failed(began, error.cause, str(error)), shows=error.shows)
 
     def _judged(self, found: _Found, began: float) -> _Outcome:
         return _Outcome(
@@ -189,11 +200,14 @@ class Judge:
     def _key(self, sha256: str) -> str:
         return f"{sha256}:{self._engine.version}"
 
-    async def _fetch_and_judge(self, url: str, waiting: Waiting) -> _Found:
+    async def _fetch_and_judge(self, url: str, waiting: Waiting, share: str) -> _Found:
         deadline = self._clock() + WORK_SECONDS
-        async with await self._fetcher.get(url, timeout=WORK_SECONDS, waiting=waiting) as fetched:
+        async with await self._fetcher.get(url, timeout=WORK_SECONDS, waiting=waiting, share=share) as fetched:
             seen = _Seen(await _sha256(fetched.data), fetched.address, fetched.url)
-            judgement, cached = await self.judge_bytes(fetched.data, seen.sha256, deadline=deadline)
+            try:
+                judgement, cached = await self.judge_bytes(fetched.data, seen.sha256, deadline=deadline)
+            except CannotJudgeError as error:
+                raise _NotJudgedError(error, shown_type(error.media_type, fetched.content_type)) from error
         if len(url) + len(seen.final_url) <= URL_LENGTH:
             self._urls[url] = seen
         return _Found(seen, judgement, cached)

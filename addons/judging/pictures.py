@@ -3,8 +3,6 @@
 from addons.activitypub.references import MediaRef
 from addons.policy.words import Cause
 
-# Kinds that a walk takes for media in doubt: a link, a link whose path ends like a picture's, a sound.
-_IN_DOUBT = frozenset({"page", "inline", "audio"})
 # By content. SVG, JPEG XL and the like are pictures that cannot be judged, and stay ``unsupported``.
 _NO_PICTURES = frozenset(
     {
@@ -17,17 +15,25 @@ _NO_PICTURES = frozenset(
         "application/gzip",
     }
 )
-_UNKNOWN = "application/octet-stream"
 
 
-def is_no_picture(ref: MediaRef, cause: Cause | None, media_type: str) -> bool:
+def is_no_picture(ref: MediaRef, cause: Cause | None, shows: str | None) -> bool:
     """Whether a reference that could not be judged is no medium: then it has neither judgement nor cause.
 
-    ``media_type`` is by content, for the cause ``unsupported``. What an activity calls a picture stays one, whatever
-    its host answers. A plain link (kind ``page``) that its host refuses or fails to give is none: a server that asks
-    gets the same answer, and articles behind a wall are everyday posts. A time-out is not: the server waits longer.
+    ``shows``: what who opens the URL is shown, as :class:`addons.fetching.results.FetchError` says it.
+
+    What an activity calls a picture, or shows in its text, stays one, whatever its host answers. In doubt are a plain
+    link in text (``linked``), an attachment that says no type (``page``), and a sound: those are no media where no
+    picture can have been shown, to us or to another: articles behind a wall and dead links are everyday posts.
+    A time-out tells nothing: the server may wait longer. What a ``linked`` URL leads to is seen only by who opens it,
+    so that kinds that cannot be judged (video, SVG) and refused URLs are no failures there.
     """
-    if cause is Cause.UNSUPPORTED and ref.kind in _IN_DOUBT:
-        known = media_type in _NO_PICTURES or media_type.startswith("audio/")
-        return known or (ref.kind == "page" and media_type == _UNKNOWN)
-    return ref.kind == "page" and cause in (Cause.FETCH_FAILED, Cause.FETCH_UNAUTHORIZED)
+    if ref.kind == "audio":
+        return cause is Cause.UNSUPPORTED and shows is not None and shows.startswith("audio/")
+    if not (ref.linked or ref.kind == "page"):
+        return False
+    if cause in (Cause.UNSUPPORTED, Cause.FETCH_REFUSED) and ref.linked:
+        return True
+    if cause in (Cause.UNSUPPORTED, Cause.FETCH_FAILED, Cause.FETCH_UNAUTHORIZED, Cause.FETCH_REFUSED):
+        return shows is None or shows in _NO_PICTURES or shows.startswith("audio/")
+    return False

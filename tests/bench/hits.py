@@ -35,7 +35,7 @@ class Memory:
         self.files = files
         self.budget = MemoryBudget(1 << 30)
 
-    async def get(self, url: str, *, timeout: float, waiting: Waiting | None = None) -> Fetched:
+    async def get(self, url: str, *, timeout: float, waiting: Waiting | None = None, share: str = "") -> Fetched:
         """At once."""
         data = self.files[int(url.partition("/")[0])]
         return Fetched(data, url, "192.0.2.1", "image/jpeg", 200, self.budget.take(len(data)))

@@ -33,21 +33,26 @@ class Remote:
         self.fetched: Counter[str] = Counter()
         self.gate: asyncio.Event | None = None
         self.no_slot = False
+        self.full: set[str] = set()
+        self.paid: list[tuple[str, str]] = []
+        self.content_type = "image/png"
         self.budget = MemoryBudget(1 << 30)
 
-    async def get(self, url: str, *, timeout: float, waiting: Waiting | None = None) -> Fetched:
+    async def get(self, url: str, *, timeout: float, waiting: Waiting | None = None, share: str = "") -> Fetched:
         assert timeout > 0
         assert waiting is not None
         self.fetched[url] += 1
+        self.paid.append((share, url))
         waiting.for_slot = self.no_slot
+        waiting.for_share = share in self.full
         if self.gate is not None:
             await self.gate.wait()
-        waiting.for_slot = False
+        waiting.for_slot = waiting.for_share = False
         found = self.files.get(url, url.encode())
         if isinstance(found, FetchError):
             raise found
         final = self.final.get(url, url)
-        return Fetched(found, final, "192.0.2.1", "image/png", 200, self.budget.take(len(found)))
+        return Fetched(found, final, "192.0.2.1", self.content_type, 200, self.budget.take(len(found)))
 
 
 class Eyes:
@@ -212,11 +217,26 @@ async def test_bytes_that_cannot_be_judged_are_tried_again_next_time(bench: Benc
     assert bench.remote.budget.used == 0
 
 
-async def test_a_link_that_leads_to_an_article_is_no_medium(bench: Bench) -> None:
+@pytest.mark.parametrize(
+    ("content_type", "causes"),
+    [("text/html", [Cause.UNSUPPORTED]), ("image/svg+xml", [Cause.UNSUPPORTED, Cause.UNSUPPORTED])],
+)
+async def test_a_link_that_leads_to_an_article_is_no_medium(
+    bench: Bench, content_type: str, causes: list[Cause]
+) -> None:
+    bench.remote.content_type = content_type
     bench.eyes.fails = CannotJudgeError("unsupported", "an HTML page", "text/html")
     link = MediaRef(URL, "page", "/attachment/0/href")
-    media = await bench.judge.judge([link, ref()], timeout=5)
-    assert [(medium.ref, medium.cause) for medium in media] == [(ref(), Cause.UNSUPPORTED)]
+    media = await bench.judge.judge([ref(), link], timeout=5)
+    assert [medium.ref for medium in media] == [ref(), link][: len(causes)]
+    assert [medium.cause for medium in media] == causes
+
+
+@pytest.mark.parametrize(("shows", "media"), [("text/html", 0), (None, 0), ("", 1), ("image/png", 1)])
+async def test_a_dead_link_is_no_medium_if_it_shows_no_picture(bench: Bench, shows: str | None, media: int) -> None:
+    bench.remote.files[URL] = FetchError(Cause.FETCH_FAILED, "404", URL, shows=shows)
+    link = MediaRef(URL, "inline", "/content", linked=True)
+    assert len(await bench.judge.judge([link], timeout=5)) == media
 
 
 async def test_one_failure_leaves_the_other_media_be(bench: Bench) -> None:
@@ -227,10 +247,10 @@ async def test_one_failure_leaves_the_other_media_be(bench: Bench) -> None:
 
 async def test_a_bug_ends_the_work_on_the_other_media(bench: Bench) -> None:
     class Broken(Remote):
-        async def get(self, url: str, *, timeout: float, waiting: Waiting | None = None) -> Fetched:
+        async def get(self, url: str, *, timeout: float, waiting: Waiting | None = None, share: str = "") -> Fetched:
             if url == "bug":
                 raise ZeroDivisionError
-            return await super().get(url, timeout=timeout, waiting=waiting)
+            return await super().get(url, timeout=timeout, waiting=waiting, share=share)
 
     remote = Broken()
     remote.gate = asyncio.Event()
@@ -283,6 +303,29 @@ async def test_one_that_is_cancelled_leaves_the_others_their_work(bench: Bench) 
     assert (await stays).judgement is not None
     assert gone.cancelled()
     assert sum(bench.eyes.judged.values()) == 1
+
+
+async def test_the_first_to_want_a_url_pays_for_it(bench: Bench) -> None:
+    bench.remote.gate = asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        for share in ("one", "two"):
+            group.create_task(bench.judge.judge([ref()], timeout=5, share=share))
+            await asyncio.sleep(0.01)
+        bench.remote.gate.set()
+    await bench.judge.judge([ref("https://a/2")], timeout=5)
+    assert bench.remote.paid == [("one", URL), ("", "https://a/2")]
+
+
+async def test_nobody_waits_for_a_share_that_another_used_up(bench: Bench) -> None:
+    bench.remote.full = {"one"}
+    bench.remote.gate = asyncio.Event()
+    hogs = asyncio.ensure_future(bench.judge.judge([ref()], timeout=5, share="one"))
+    await asyncio.sleep(0.01)
+    other = asyncio.ensure_future(bench.judge.judge([ref()], timeout=5, share="two"))
+    await asyncio.sleep(0.01)
+    bench.remote.gate.set()
+    assert [medium.cause for medium in [*await hogs, *await other]] == [None, None]
+    assert bench.remote.paid == [("one", URL), ("two", URL)]
 
 
 async def test_large_files_are_hashed_off_the_event_loop(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
