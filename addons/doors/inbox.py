@@ -206,7 +206,8 @@ class Inbox:
         self.judging += 1
         try:
             with lease:
-                return await self.judge.judge(delivery.media, timeout=self._left(visit))
+                share = connection_key(visit.peer)
+                return await self.judge.judge(delivery.media, timeout=self._left(visit), share=share)
         finally:
             self.judging -= 1
 
