@@ -4,7 +4,7 @@ import re
 import unicodedata
 import zlib
 from collections.abc import Sequence
-from urllib.parse import unquote
+from urllib.parse import parse_qsl, unquote
 
 import brotli
 import zstandard
@@ -13,11 +13,13 @@ INBOXES = frozenset({"inbox", "site_inbox", "sharedinbox"})
 CONTENT_TYPES = ("activity+json", "ld+json")
 MAX_ENCODINGS = 3
 MAX_DECODINGS = 8
+ROUTES = frozenset({"rest_route", "pagename"})
 MAX_MEMBERS = 16
 """Streams that one encoded body may be made of; each costs time, and honest senders send one."""
 _PIECE = 64 << 10
 _PATH_END = re.compile(r"[?#]")
 _NAME_END = re.compile(r"[;\0]")
+_CHARSET = re.compile(r"""charset\s*=\s*["']?([^\s;,"']*)""", re.IGNORECASE)
 
 
 def is_delivery(method: str, path: str, content_types: Sequence[str]) -> bool:
@@ -25,11 +27,25 @@ def is_delivery(method: str, path: str, content_types: Sequence[str]) -> bool:
     as an inbox. When in doubt it is one: what is not looked at here is looked at nowhere."""
     if method.upper() != "POST":
         return False
+    types = [value.lower() for value in content_types]
+    if any(name in value for value in types for name in CONTENT_TYPES):
+        return True
+    if names_inbox(path):
+        return True
+    if "?" not in path:
+        return False
+    # WordPress and Friendica without pretty URLs take the route from the query.
+    asked = parse_qsl(path.partition("?")[2])
+    return any(name in ROUTES and names_inbox(value) for name, value in asked)
+
+
+def unknown_charset(content_types: Sequence[str]) -> str | None:
+    """A charset other than UTF-8 that a delivery claims: some servers would read other text than we do (UTF-7)."""
     for value in content_types:
-        value = value.lower()
-        if any(name in value for name in CONTENT_TYPES):
-            return True
-    return names_inbox(path)
+        for match in _CHARSET.finditer(value):
+            if match[1].lower() not in ("", "utf-8", "utf8", "us-ascii", "ascii"):
+                return match[1][:40]
+    return None
 
 
 def names_inbox(path: str) -> bool:
@@ -82,17 +98,19 @@ def decode_body(body: bytes, encodings: Sequence[str], limit: int) -> bytes:
     if len(names) > MAX_ENCODINGS:
         raise BodyEncodingError(f"more than {MAX_ENCODINGS} content encodings")
     for name in reversed(names):
+        if name == "identity":
+            continue
         try:
-            if name == "identity":
-                continue
             if name in ("gzip", "x-gzip"):
                 body = _inflate(body, limit, 16 + zlib.MAX_WBITS)
             elif name == "deflate":
                 try:
                     body = _inflate(body, limit, zlib.MAX_WBITS)
                 except zlib.error:  # some senders leave out the zlib wrapper (RFC 9110 section 8.4.1.2)
+                    _refuse_json(body)
                     body = _inflate(body, limit, -zlib.MAX_WBITS)
             elif name == "br":
+                _refuse_json(body)
                 body = _unbrotli(body, limit)
             elif name == "zstd":
                 body = _unzstd(body, limit)
@@ -103,6 +121,13 @@ def decode_body(body: bytes, encodings: Sequence[str], limit: int) -> bytes:
     if len(body) > limit:
         raise BodyTooLargeError
     return body
+
+
+def _refuse_json(body: bytes) -> None:
+    """Raw deflate and brotli have no magic number, so that a body can be JSON to a server that never undoes encodings
+    and something else to one that does."""
+    if body[:16].lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"["):
+        raise EOFError("the body begins like JSON")
 
 
 def _inflate(body: bytes, limit: int, wbits: int) -> bytes:

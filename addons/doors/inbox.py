@@ -17,9 +17,10 @@ from mitmproxy.proxy.mode_specs import ReverseMode
 from addons.activitypub.parsing import MalformedActivityError
 from addons.doors.answers import inbox_answer, refusal
 from addons.doors.assessing import Delivery, Scope, Verdict, read, unread, with_media, without_media
-from addons.doors.deliveries import BodyEncodingError, BodyTooLargeError, decode_body, is_delivery
+from addons.doors.deliveries import BodyEncodingError, BodyTooLargeError, decode_body, is_delivery, unknown_charset
 from addons.doors.layers import UNJUDGED, DoorLayer, Rules, is_websocket
 from addons.doors.peers import Network, connection_key, is_trusted, parse_address, sender
+from addons.doors.reading import Readers, ReadersBusyError
 from addons.doors.upgrades import remove_upgrade
 from addons.fetching.budget import BudgetSpentError
 from addons.judging.judge import Judge
@@ -72,6 +73,7 @@ class Inbox:
         self.ledger = ledger
         self.judging = 0
         """Deliveries whose media are being judged."""
+        self._readers = Readers()
         self._open: set[str] = set()
         self._observing: set[asyncio.Task[None]] = set()
         self._connections: Counter[str] = Counter()
@@ -126,6 +128,10 @@ class Inbox:
             if flow.metadata.get(UNJUDGED):
                 self.ledger.count("inbox", "unjudged")
             return None
+        if (charset := unknown_charset(request.headers.get_all("content-type"))) and not self.policy.observe:
+            flow.response = refusal(415, f"a delivery is UTF-8, not {charset}")
+            self.ledger.count("inbox", "malformed")
+            return None
         self._open.add(flow.id)
         visit = _Visit(
             request.raw_content or b"",
@@ -143,6 +149,10 @@ class Inbox:
             delivery = self._read(visit)
         except (MalformedActivityError, BodyEncodingError, BodyTooLargeError) as error:
             flow.response = self._refuse(error)
+            return None
+        except Exception:
+            logger.exception("a delivery from %s could not be read", visit.peer)
+            flow.response = self._unread(Cause.DETECTOR_ERROR)
             return None
         return self._settle_or_judge(flow, visit, delivery)
 
@@ -162,17 +172,28 @@ class Inbox:
     async def _read_aside(self, flow: http.HTTPFlow, visit: _Visit) -> None:
         try:
             async with asyncio.timeout(self._left(visit)):
-                delivery = await asyncio.to_thread(self._read, visit)
+                delivery = await self._readers.read(connection_key(visit.peer), lambda: self._read(visit))
         except (MalformedActivityError, BodyEncodingError, BodyTooLargeError) as error:
             flow.response = self._refuse(error)
             return
         except TimeoutError:
-            verdict = unread(self.policy, self.settings.scope.software, Cause.TIMEOUT)
-            flow.response = inbox_answer(verdict.decision.action)
-            self.ledger.count("inbox", str(verdict.decision.action))
+            flow.response = self._unread(Cause.TIMEOUT)
+            return
+        except ReadersBusyError:
+            flow.response = self._unread(Cause.BUSY)
+            return
+        except Exception:
+            logger.exception("a delivery from %s could not be read", visit.peer)
+            flow.response = self._unread(Cause.DETECTOR_ERROR)
             return
         if (judging := self._settle_or_judge(flow, visit, delivery)) is not None:
             await judging
+
+    def _unread(self, cause: Cause) -> http.Response | None:
+        """The answer to a delivery that was not read, for no fault of its own."""
+        action = unread(self.policy, self.settings.scope.software, cause).decision.action
+        self.ledger.count("inbox", str(action))
+        return inbox_answer(action)
 
     def _refuse(self, error: _Unreadable) -> http.Response:
         if isinstance(error, BodyTooLargeError):
@@ -256,7 +277,7 @@ class Inbox:
         try:
             # The layer stops counting the body once it is forwarded, which is now.
             with self.rules.budget.take(len(visit.raw)):
-                delivery = await asyncio.to_thread(self._read, visit)
+                delivery = await self._readers.read(connection_key(visit.peer), lambda: self._read(visit))
                 verdict = without_media(self.policy, delivery)
                 if verdict is not None:
                     self._note(visit, delivery, verdict, ())
@@ -264,12 +285,17 @@ class Inbox:
                     self._decide(visit, delivery, await self._media(visit, delivery))
         except (MalformedActivityError, BodyEncodingError, BodyTooLargeError) as error:
             self._refuse(error)  # for its count alone
-        except BudgetSpentError:
+        except (BudgetSpentError, ReadersBusyError):
             self.ledger.count("inbox", "unobserved")
         except Exception:
+            self.ledger.count("inbox", "unobserved")
             logger.exception("a delivery from %s could not be observed", visit.peer)
 
     # -- the end -------------------------------------------------------------------------------------------------------
+
+    def done(self) -> None:
+        """mitmproxy is closing."""
+        self._readers.close()
 
     @property
     def busy(self) -> bool:

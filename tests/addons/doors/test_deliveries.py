@@ -19,6 +19,7 @@ from addons.doors.deliveries import (
     BodyTooLargeError,
     decode_body,
     is_delivery,
+    unknown_charset,
 )
 
 INBOX_PATHS = [
@@ -327,3 +328,54 @@ def test_a_window_larger_than_decoders_must_have_is_refused() -> None:
     packer = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
     with pytest.raises(BodyEncodingError):
         decode_body(packer.compress(b"{}") + packer.flush(), ["zstd"], LIMIT)
+
+
+@pytest.mark.parametrize(
+    ("path", "types", "delivery"),
+    [
+        ("/?rest_route=/activitypub/1.0/inbox", ["application/json"], True),
+        ("/?rest_route=%2Factivitypub%2F1.0%2FINBOX", [], True),
+        ("/index.php?pagename=inbox", ["application/json; charset=utf-8"], True),
+        ("/index.php?" + "a=b&" * 1000 + "pagename=inbox", [], True),
+        ("/search?q=inbox", ["application/x-www-form-urlencoded"], False),
+        ("/?rest_route=/activitypub/1.0/outbox", ["application/json"], False),
+    ],
+)
+def test_a_route_in_the_query(path: str, types: list[str], delivery: bool) -> None:
+    assert is_delivery("POST", path, types) is delivery
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "zstd"])
+@pytest.mark.parametrize("begin", [b"{", b"[", b" \r\n\t{", b"\xef\xbb\xbf{"])
+def test_what_begins_like_json_is_not_encoded(encoding: str, begin: bytes) -> None:
+    with pytest.raises(BodyEncodingError, match=f"not valid {encoding}"):
+        decode_body(begin + b"\x00" * 40, [encoding], 1000)
+    assert decode_body(begin, ["identity"], 1000) == begin
+
+
+@pytest.mark.parametrize(
+    ("types", "charset"),
+    [
+        ([], None),
+        (["application/activity+json"], None),
+        (["application/activity+json; charset=utf-8"], None),
+        (['application/ld+json; profile="x"; Charset="UTF8"'], None),
+        (["application/json; charset=us-ascii"], None),
+        (["application/activity+json; charset=utf-7"], "utf-7"),
+        (["application/activity+json", "application/json;charset = 'UTF-16LE'"], "UTF-16LE"),
+        (["a/b; charset=utf-8; charset=utf-7"], "utf-7"),
+        (["a/b; charset="], None),
+    ],
+)
+def test_another_charset_than_utf_8(types: list[str], charset: str | None) -> None:
+    assert unknown_charset(types) == charset
+
+
+def test_no_body_is_json_and_raw_deflate_at_once() -> None:
+    # Stored blocks (RFC 1951 section 3.2.4) let a raw deflate stream begin with any byte that is a block's header.
+    hidden = zlib.compressobj(wbits=-15)
+    stream = hidden.compress(b"{}") + hidden.flush()
+    assert decode_body(stream, ["deflate"], 1000) == b"{}"
+    polyglot = b"{" + stream  # what a lenient inflater makes of it is not asked
+    with pytest.raises(BodyEncodingError):
+        decode_body(polyglot, ["deflate"], 1000)
