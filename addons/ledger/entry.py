@@ -66,8 +66,8 @@ class EntryMedium:
     took_ms: float | None = None
 
     @classmethod
-    def of(cls, index: int, medium: Medium) -> "EntryMedium":
-        """What is kept of ``medium``, the ``index``-th of its delivery."""
+    def of(cls, index: int, medium: Medium, hits: Sequence[Hit] = ()) -> "EntryMedium":
+        """What is kept of ``medium``, the ``index``-th of its delivery; of many frames those that ``hits`` name first."""
         ref, judgement = medium.ref, medium.judgement
         return cls(
             index=index,
@@ -82,7 +82,7 @@ class EntryMedium:
             width=judgement.width if judgement else None,
             height=judgement.height if judgement else None,
             version=bounded(judgement.version, VERSION) if judgement else None,
-            frames=judgement.frames[:FRAMES] if judgement else (),
+            frames=_frames(judgement.frames, {hit.frame for hit in hits if hit.medium == index}) if judgement else (),
             matches=judgement.matches[:MATCHES] if judgement else (),
             cause=str(medium.cause) if medium.cause else None,
             message=bounded(medium.message, MESSAGE),
@@ -167,7 +167,7 @@ class Entry:
             policy_version=bounded(policy_version, NAME),
             engine_version=bounded(engine_version, VERSION),
             media_count=len(media),
-            media=tuple(EntryMedium.of(index, media[index]) for index in _kept(media, decision)),
+            media=tuple(EntryMedium.of(index, media[index], decision.hits) for index in _kept(media, decision)),
             body=body if dropped and body is not None and len(body) <= BODY else None,
         )
 
@@ -193,6 +193,14 @@ def _kept(media: Sequence[Medium], decision: Decision) -> list[int]:
     hits = [decision.deciding, *decision.hits] if decision.deciding else list(decision.hits)
     first = [hit.medium for hit in hits if hit.medium is not None and hit.medium < len(media)]
     return sorted(list(dict.fromkeys([*first, *range(MEDIA)]))[:MEDIA])
+
+
+def _frames(frames: tuple[JudgedFrame, ...], told: set[int | None]) -> tuple[JudgedFrame, ...]:
+    if len(frames) <= FRAMES:
+        return frames
+    # Stable, so that frames keep their order but for those that a rule applied to.
+    kept = sorted(range(len(frames)), key=lambda place: frames[place].index not in told)[:FRAMES]
+    return tuple(frames[place] for place in sorted(kept))
 
 
 def _optional(text: str | None, limit: int) -> str | None:

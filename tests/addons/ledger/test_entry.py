@@ -4,7 +4,7 @@ from datetime import timedelta
 import pytest
 
 from addons.activitypub.references import MediaRef
-from addons.ledger.entry import BODY, HITS, ID, MATCHES, MEDIA, MESSAGE, TYPES, URL, new_id
+from addons.ledger.entry import BODY, FRAMES, HITS, ID, MATCHES, MEDIA, MESSAGE, TYPES, URL, new_id
 from addons.policy.words import Action, Cause, Context, Decision, Hit, Medium
 from classifier import JudgedFrame
 from tests.addons.ledger.samples import CONTEXT, FAILED, GOOD, JUDGED, MATCH, NOW, WALK, entry
@@ -75,6 +75,17 @@ def test_the_medium_that_decided_is_kept_whatever_its_place() -> None:
     hit = Hit(Action.DROP, rule="r", medium=MEDIA + 9)
     made = entry(media=(FAILED,) * (MEDIA + 10), decision=Decision(Action.DROP, hit, (hit,)))
     assert [medium.index for medium in made.media] == [*range(MEDIA - 1), MEDIA + 9]
+
+
+@pytest.mark.parametrize("extra", [0, 1, 100])
+def test_the_frame_that_decided_is_kept_whatever_its_place(extra: int) -> None:
+    assert GOOD.judgement is not None
+    last = FRAMES + extra - 1
+    frames = tuple(JudgedFrame(number, {}) for number in range(FRAMES + extra))
+    medium = replace(GOOD, judgement=replace(GOOD.judgement, frames=frames))
+    hit = Hit(Action.DROP, rule="r", medium=0, frame=last)
+    (kept,) = entry(decision=Decision(Action.DROP, hit, (hit,)), media=[medium]).media
+    assert [frame.index for frame in kept.frames] == [*range(FRAMES - 1), last]
 
 
 def test_without_an_activity_the_context_speaks() -> None:
