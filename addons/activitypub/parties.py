@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from addons.activitypub.keys import Keys
 from addons.activitypub.parsing import Repeated
 from addons.activitypub.urls import clean
-from addons.activitypub.vocabulary import Keys
 
 _MAX_TYPES = 64
 """More types than that are no activity's; rules that ask for one have seen enough."""

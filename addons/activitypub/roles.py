@@ -21,6 +21,10 @@ type Role = Literal[
 UNSAID: Kind = "page"
 """Stands in a scope where the URL and its types are to say what kind of media it is."""
 
+REFERENCE_KEYS = frozenset({"id", "type", "name"})
+"""All that an object has which stands for another by its id."""
+
+_FILES_ALONE = vocab.FILES - {"Video"}
 _MEDIA_ROLES = frozenset({"media", "url", "page", "file"})
 _INHERITED: frozenset[Kind] = frozenset({"avatar", "banner", "emoji"})
 """Kinds that a picture inside such a picture has too (Smithereen: the avatar's uncropped original)."""
@@ -79,6 +83,24 @@ def role_of(name: str, role: Role, own: Scope) -> tuple[Role, Scope] | None:
     if name in vocab.FETCHED_OF_VIDEOS and "Video" in own.types:
         return "fetch", own
     return None if name in vocab.SILENT_KEYS else ("object", own)
+
+
+def is_reference(held: frozenset[str], role: Role) -> bool:
+    """Whether an object in ``role`` with the keys ``held`` says no more than which object it stands for."""
+    return role in ("fetch", "address") and held <= REFERENCE_KEYS
+
+
+def role_of_id(held: frozenset[str], role: Role, own: Scope, outer: Scope) -> Role | None:
+    """What the id of an object in ``role`` with the keys ``held`` is; None: only its name."""
+    if is_reference(held, role):
+        return None if "Tombstone" in own.types else role
+    if not held.isdisjoint(("url", "href")):
+        return None
+    if is_media(role):
+        return role
+    # A file under a key that only a remote context explains, but not one that is deleted.
+    alone = role == "object" and not _FILES_ALONE.isdisjoint(own.types) and "Delete" not in outer.types
+    return "media" if alone else None
 
 
 def _url_role(name: str, role: Role, own: Scope) -> tuple[Role, Scope]:

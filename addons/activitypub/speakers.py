@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
+from addons.activitypub.keys import Keys
 from addons.activitypub.parties import name_parties, reference, values
 from addons.activitypub.references import Walk
-from addons.activitypub.vocabulary import Keys
 
 _ITEMS = frozenset({"items", "ordereditems"})
 

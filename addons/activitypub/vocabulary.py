@@ -1,8 +1,6 @@
 """What the keys and types of ActivityPub objects mean to servers: which hold media, text, or IRIs they dereference."""
 
-import re
 from collections.abc import Iterable
-from functools import lru_cache
 from urllib.parse import unquote
 
 from addons.activitypub.references import Kind
@@ -67,71 +65,11 @@ FILES = frozenset({"Image", "Document", "Video", "Audio"})
 PROFILE_FIELDS = frozenset({"Link", "PropertyValue", "Note"})
 """Attachments of actors: the fields of a profile (schema.org's PropertyValue, FEP-fb2a), no media."""
 
-_KNOWN = (
+KNOWN = (
     TEXT_KEYS | FETCHED_KEYS | FETCHED_OF_ACTORS | FETCHED_OF_VIDEOS | MEDIA_KEYS | SILENT_KEYS
     | {"url", "href", "tag"}
 )  # fmt: skip
-_SEPARATOR = re.compile(r"[#:/]")
-
-
-def local_name(term: str) -> str:
-    """What remains of ``as:Image`` or ``https://www.w3.org/ns/activitystreams#Image``: its last part."""
-    return _SEPARATOR.split(term)[-1]
-
-
-# Keys come from outside: the cache is bounded, and so is what one entry can hold.
-_CACHED_CHARS = 64
-
-
-@lru_cache(maxsize=2048)
-def _short(key: str) -> str:
-    lower = key.lower()
-    if lower in _KNOWN:
-        return lower
-    if lower in ("@id", "@type"):
-        return lower[1:]
-    local = local_name(lower)
-    return local if local in _KNOWN else lower
-
-
-class Keys:
-    """Short lower-case names of the keys of one document.
-
-    A prefix or a whole IRI before a known name does not hide it, nor does letter case (Go's decoder ignores it), nor
-    a term that the document's own ``@context`` defines.
-    """
-
-    def __init__(self) -> None:
-        self._aliases: dict[str, str] = {}
-
-    def learn(self, context: object) -> None:
-        """Take up the terms that an inline ``@context`` defines as other names of known keys."""
-        for part in context if isinstance(context, list) else [context]:
-            for term, meaning in part.items() if isinstance(part, dict) else ():
-                target = meaning.get("@id") if isinstance(meaning, dict) else meaning
-                if isinstance(target, str) and _short(term[:_CACHED_CHARS]) not in _KNOWN and not term.startswith("@"):
-                    self._aliases[term] = target
-
-    def name(self, key: str) -> str:
-        """The short name of ``key``; an unknown key comes back in lower case."""
-        if key in self._aliases:
-            key = self._resolve(key)
-        return _short(key) if len(key) <= _CACHED_CHARS else _short.__wrapped__(key)
-
-    def _resolve(self, key: str) -> str:
-        # Aliases of aliases: a few steps are enough, since a cycle never ends.
-        for _ in range(4):
-            key = self._aliases.get(key, key)
-        return key
-
-    def types(self, values: Iterable[object]) -> tuple[str, ...]:
-        """Short type names (``Image`` for ``as:Image``)."""
-        found: dict[str, None] = {}
-        for value in values:
-            if isinstance(value, str):
-                value = self._aliases.get(value, value)
-                found[value if value.isalpha() else local_name(value)] = None
-        return tuple(found)
+"""Every key that means something here."""
 
 
 # What a URL's last path segment ends with when it is a file, and a media type begins with.

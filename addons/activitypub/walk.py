@@ -9,10 +9,11 @@ from dataclasses import replace
 from typing import Literal
 
 from addons.activitypub import vocabulary as vocab
+from addons.activitypub.keys import Keys
 from addons.activitypub.parsing import Cut, Repeated
 from addons.activitypub.parties import name_parties, reference, values
 from addons.activitypub.references import Kind, Link, MediaRef, Walk
-from addons.activitypub.roles import UNSAID, Role, Scope, is_media, role_of
+from addons.activitypub.roles import REFERENCE_KEYS, UNSAID, Role, Scope, is_media, is_reference, role_of, role_of_id
 from addons.activitypub.text import find_urls, parsed_chars
 from addons.activitypub.urls import clean, fetchable, is_iri
 
@@ -27,7 +28,7 @@ _MARKDOWN_MAX_CHARS = 16_384
 _LONGEST_POINTER = 1_000
 _NO_TYPES: tuple[str, ...] = ()
 _NAMED = frozenset({"Mention", "Hashtag"})
-_REFERENCE_KEYS = frozenset({"id", "type", "name"})
+_URL_KEYS = frozenset({"url", "href", "tag"})
 
 
 class _FullError(Exception):
@@ -41,8 +42,9 @@ def walk(document: object, *, max_depth: int, max_nodes: int, max_media: int) ->
     """Walk one activity, object, actor or collection, or an array of them, as :func:`parsing.parse` gives it.
 
     ``max_depth`` bounds the nesting of objects and arrays (the outermost is 1), ``max_nodes`` the number of JSON
-    values plus every URL found in text, repeats and broken ones too, ``max_media`` the number of distinct media URLs (one URL may stand in many
-    places). At a bound all is seen; past it the walk ends and ``overflow`` says which it was. Never raises.
+    values plus every URL found in text (repeats and broken ones too), ``max_media`` the number of distinct media URLs
+    (one URL may stand in many places). At a bound all is seen; past it the walk ends and ``overflow`` says which it
+    was; contexts that give a term more meanings than are tried count as too many nodes. Never raises.
     """
     walker = _Walker(max_depth, max_nodes, max_media)
     overflow: Bound | None = None
@@ -74,7 +76,7 @@ class _Walker:
         """References to whether all that was found of them are plain links in text."""
         self.links: dict[Link, None] = {}
         self.fetches: dict[Link, None] = {}
-        self.keys = vocab.Keys()
+        self.keys = Keys()
 
     def run(self, document: object) -> None:
         """Depth first in the document's order, with a stack of our own so that depth costs no recursion."""
@@ -116,37 +118,49 @@ class _Walker:
     def _object(self, value: dict[str, object], path: str, role: Role, outer: Scope, depth: int) -> Iterator[_Item]:
         if "@context" in value:
             self.keys.learn(value["@context"])
-        names = {key: self.keys.name(key) for key in value if key != "@context"}
-        held = frozenset(names.values())
-        if role == "text" and held.isdisjoint(vocab.MEDIA_KEYS | {"url", "href", "tag"}):
-            # A language map, a source with its media type, or a JSON-LD value.
-            for key in names:
-                yield value[key], _join(path, key), role, outer, depth
-            return
+        names = {key: self.keys.names(key) for key in value if key != "@context"}
+        # By what most servers read, whatever the contexts say.
+        held = frozenset(meanings[0] for meanings in names.values())
         own = self._scope(value, names, role, outer)
-        if role in ("fetch", "address") and held <= _REFERENCE_KEYS:
-            names = {key: name for key, name in names.items() if name == "id" and "Tombstone" not in own.types}
-        bare = "url" not in held and "href" not in held
-        for key, name in names.items():
+        if self.keys.full:
+            raise _FullError("nodes")
+        if role == "text":
+            # A language map, a source with its media type, a JSON-LD value: keys may be any word ("id" is a language).
+            yield from ((value[key], _join(path, key), role, outer, depth) for key in names if not _is_text(names[key]))
+            if not any(name in vocab.MEDIA_KEYS or name in _URL_KEYS for each in names.values() for name in each):
+                yield from ((value[key], _join(path, key), role, outer, depth) for key in names if _is_text(names[key]))
+                return
+        if "Video" in own.types and not is_media(role) and next(values(value.get("attachment")), None) is None:
+            # Lemmy takes the id of a video without attachments for the post's URL (LEM:page.rs).
+            video = replace(own, kind=UNSAID, types=(), media_type="", previews=True)
+            yield from ((value[key], _join(path, key), "media", video, depth) for key in names if "id" in names[key])
+        reference_only = is_reference(held, role)
+        id_role = role_of_id(held, role, own, outer)
+        for key, meanings in names.items():
             each = value[key]
             if each is None or isinstance(each, bool | int | float):
                 continue
-            if name == "id":
-                if (role in ("fetch", "address") and held <= _REFERENCE_KEYS) or (bare and is_media(role)):
-                    yield each, _join(path, key), role, own, depth
-            elif became := role_of(name, role, own):
+            for name in meanings:
+                if name == "id":
+                    became = (id_role, own) if id_role else None
+                elif reference_only and name in REFERENCE_KEYS:
+                    became = None
+                else:
+                    became = role_of(name, role, own)
+                if became is None or (role == "text" and not _adds(became[0], name, each)):
+                    continue
                 yield each, _join(path, key), became[0], became[1], depth
 
-    def _scope(self, value: dict[str, object], names: dict[str, str], role: Role, outer: Scope) -> Scope:
+    def _scope(self, value: dict[str, object], names: dict[str, tuple[str, ...]], role: Role, outer: Scope) -> Scope:
         base, sensitive, types, media_type, tracker = outer.base, outer.sensitive, _NO_TYPES, "", False
         mentioned: frozenset[str] = frozenset()
-        for key, name in names.items():
-            each = value[key]
+        for key, meanings in names.items():
+            each, name = value[key], meanings[0]
+            if "type" in meanings:
+                types += self.keys.types(values(each))
             if name == "id":
                 found = reference(each, self.keys)
                 base = found if found and is_iri(found) else base
-            elif name == "type":
-                types += self.keys.types(values(each))
             elif name == "sensitive":
                 # Of several values the one that hides least counts.
                 said = [one for one in values(each) if isinstance(one, bool | int | float | str)]
@@ -164,7 +178,8 @@ class _Walker:
             sensitive=sensitive,
             kind=outer.kind if describes else UNSAID,
             types=types,
-            media_type=media_type if describes else "",
+            # Where a text may stand beside the URL, only a type that no text has is the URL's.
+            media_type=media_type if describes or vocab.kind_by_media_type(media_type) else "",
             tracker=tracker,
             linked=outer.linked if describes else not vocab.LINKED_POSTS.isdisjoint(types),
             previews=outer.previews and not actor,
@@ -261,6 +276,17 @@ class _Walker:
 
 def _is_true(value: bool | float | str) -> bool:
     return value in (True, 1) if not isinstance(value, str) else value.strip().lower() in ("true", "1")
+
+
+def _is_text(meanings: tuple[str, ...]) -> bool:
+    return not vocab.TEXT_KEYS.isdisjoint(meanings)
+
+
+def _adds(role: Role, name: str, value: object) -> bool:
+    """Whether ``value`` has to be walked in ``role`` too, that was walked as text unless ``name`` says it is one."""
+    if role == "text":
+        return name in vocab.TEXT_KEYS
+    return role != "object" or isinstance(value, str)
 
 
 def _join(path: str, key: str) -> str:

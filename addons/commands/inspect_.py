@@ -83,7 +83,8 @@ def _print_table(file: str, found: Walk) -> None:
     for name in ("what", "url", "path"):
         table.add_column(name, overflow="fold")
     for ref in found.media:
-        table.add_row(ref.kind + (" (sensitive)" if ref.sensitive else ""), _cell(ref.url), _cell(ref.path))
+        said = ref.kind + (" (linked)" if ref.linked else "") + (" (sensitive)" if ref.sensitive else "")
+        table.add_row(said, _cell(ref.url), _cell(ref.path))
     groups: Sequence[tuple[str, Sequence[Link]]] = (("link", found.links), ("fetch", found.fetches))
     for what, links in groups:
         for link in links:

@@ -1,8 +1,8 @@
 import pytest
 
+from addons.activitypub.keys import Keys
 from addons.activitypub.parsing import Repeated
 from addons.activitypub.parties import Parties, name_parties, reference, values
-from addons.activitypub.vocabulary import Keys
 
 A, B, C, D = (f"https://a.example/{name}" for name in "abcd")
 

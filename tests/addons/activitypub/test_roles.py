@@ -1,6 +1,6 @@
 import pytest
 
-from addons.activitypub.roles import Role, Scope, is_media, role_of
+from addons.activitypub.roles import Role, Scope, is_media, is_reference, role_of, role_of_id
 
 POST = Scope(types=("Note",))
 ACTOR = Scope(types=("Person",), previews=False)
@@ -69,3 +69,31 @@ def test_only_what_is_an_actor_and_nothing_else_is_one() -> None:
 def test_media_roles() -> None:
     assert is_media("url")
     assert not is_media("tag")
+
+
+@pytest.mark.parametrize(
+    ("held", "role", "types", "outer", "became"),
+    [
+        ({"id", "type"}, "fetch", (), (), "fetch"),
+        ({"id", "type", "name"}, "address", (), (), "address"),
+        ({"id", "type"}, "fetch", ("Tombstone",), (), None),
+        ({"id", "content"}, "fetch", ("Image",), (), None),
+        ({"id", "type"}, "media", ("Image",), (), "media"),
+        ({"id", "url"}, "media", ("Image",), (), None),
+        ({"id", "href"}, "file", (), (), None),
+        ({"id", "type"}, "object", ("Image",), ("Note",), "media"),
+        ({"id", "type"}, "object", ("Image",), ("Delete",), None),
+        ({"id", "type"}, "object", ("Note",), ("Note",), None),
+        ({"id", "type"}, "text", ("Image",), (), None),
+    ],
+)
+def test_what_an_id_is(
+    held: set[str], role: Role, types: tuple[str, ...], outer: tuple[str, ...], became: Role | None
+) -> None:
+    assert role_of_id(frozenset(held), role, Scope(types=types), Scope(types=outer)) == became
+
+
+def test_references() -> None:
+    assert is_reference(frozenset({"id"}), "fetch")
+    assert not is_reference(frozenset({"id"}), "object")
+    assert not is_reference(frozenset({"id", "url"}), "fetch")

@@ -125,6 +125,7 @@ from tests.addons.activitypub.walking import ID, JPG, MP4, U, V, fetches, links,
                 ],
             },
             [
+                ("page", ID, "/id"),
                 ("thumbnail", U, "/icon/0/url"),
                 ("thumbnail", V, "/preview/0/url/0/href"),
                 ("video", "https://m.example/a", "/url/1/href"),
@@ -153,6 +154,22 @@ from tests.addons.activitypub.walking import ID, JPG, MP4, U, V, fetches, links,
             [("image", JPG, "/location/picture"), ("video", MP4, "/x/0/y/0")],
         ),
         (note(x={"type": "Image", "url": U}), [("image", U, "/x/url")]),
+        # under a key that a remote context may explain
+        (note(x={"type": "Document", "url": U}), [("image", U, "/x/url")]),
+        (note(x={"type": "Image", "id": U}), [("image", U, "/x/id")]),
+        (note(x=[{"type": "Link", "href": U, "mediaType": "image/png"}]), [("image", U, "/x/0/href")]),
+        (note(x={"href": U, "mediaType": "video/mp4"}), [("video", U, "/x/href")]),
+        (note(x={"type": "Link", "href": JPG}), [("image", JPG, "/x/href")]),
+        (note(x={"type": "Link", "href": U, "mediaType": "text/html"}), []),
+        (note(x={"type": "Link", "href": U}), []),
+        ({"type": "Delete", "object": {"type": "Image", "id": U}}, []),
+        # Lemmy: the id of a video without attachments is the post's URL
+        ({"type": "Video", "id": U}, [("page", U, "/id")]),
+        ({"type": "Create", "object": {"type": "Video", "id": JPG}}, [("image", JPG, "/object/id")]),
+        ({"type": "Announce", "object": {"type": "Video", "id": U, "attachment": []}}, [("page", U, "/object/id")]),
+        ({"type": "Video", "id": U, "as:attachment": V}, [("page", U, "/id"), ("page", V, "/as:attachment")]),
+        ({"type": "Video", "id": U, "url": V}, [("page", U, "/id"), ("video", V, "/url")]),
+        ({"type": "Video", "id": U, "attachment": [{"type": "Link", "href": V}]}, [("page", V, "/attachment/0/href")]),
         (note(tag=[{"type": "Hashtag", "href": "https://m.example/tags/x"}, {"type": "Mention", "href": JPG}]), []),
     ],
 )
@@ -299,6 +316,25 @@ def test_language_maps_and_sources() -> None:
     assert links(document) == [(U, "/source/content")]
     assert media(note(source=f"![]({U})")) == [("inline", U, "/source")]
     assert media(note(summary={"type": "Image", "url": U})) == [("image", U, "/summary/url")]
+
+
+@pytest.mark.parametrize("key", ["tag", "url", "href", "attachment", "icon", "name", "id", "type", "to", "x"])
+@pytest.mark.parametrize("beside", ["tag", "url", "image"])
+def test_a_key_of_another_meaning_hides_no_text(key: str, beside: str) -> None:
+    texts = {beside: "x", "en": f'<img src="{U}">', key: f'<img src="{V}">'}
+    assert {url for kind, url, _ in media(note(contentMap=texts)) if kind == "inline"} == {U, V}
+    nested = note(contentMap={beside: "x", "en": {key: [f"![]({U})"]}})
+    assert ("inline", U) in {(kind, url) for kind, url, _ in media(nested)}
+
+
+def test_an_object_in_the_place_of_text_is_one_still() -> None:
+    document = note(summary={"url": JPG, "x": {"type": "Image", "url": U}, "content": f"![]({V})", "id": ID})
+    assert {(kind, url) for kind, url, _ in media(document)} == {
+        ("image", JPG),
+        ("inline", JPG),
+        ("image", U),
+        ("inline", V),
+    }
 
 
 def test_the_url_of_a_post_that_others_link_to_is_previewed() -> None:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from addons.activitypub.walk import walk
-from tests.addons.activitypub.walking import AS, ID, JPG, U, V, media, raw
+from tests.addons.activitypub.walking import AS, ID, JPG, U, V, media, raw, walked
 
 
 @pytest.mark.parametrize(
@@ -46,6 +46,43 @@ def test_a_context_is_not_walked_and_takes_no_known_name_away() -> None:
         "z": 1,
     }
     assert media(document) == [("page", U, "/attachment")]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"@context": {"partOf": "as:attachment"}, "partOf": "%s"}',
+        '{"@context": ["x", {"partOf": "as:attachment"}], "object": {"partOf": {"type": "Image", "url": "%s"}}}',
+        '{"@context": {"name": "as:icon"}, "name": {"id": "%s"}}',
+        '{"@context": {"name": "as:icon"}, "object": {"id": "https://a.example/", "name": {"url": "%s"}}}',
+        '{"@context": {"x": "as:attachment"}, "@context": {"x": "as:nothing"}, "x": "%s"}',
+        '{"@context": {"x": "as:nothing"}, "@context": {"x": "as:attachment"}, "x": "%s"}',
+        '{"@context": {"x": "as:image"}, "a": {"@context": {"x": "as:nothing"}}, "b": {"x": "%s"}}',
+        '{"@context": {"p": "https://www.w3.org/ns/activitystreams#att"}, "p:achment": "%s"}',
+        '{"@context": {"l": "@list"}, "attachment": {"l": ["%s"]}}',
+        '{"@context": {"Link": "as:Image"}, "x": {"type": "Link", "href": "%s"}}',
+        '{"@context": {"text": "as:content"}, "text": "![](%s)"}',
+        '{"@context": {"rel": "as:content"}, "rel": "![](%s)"}',
+    ],
+)
+def test_no_meaning_that_a_context_gives_hides_another(body: str) -> None:
+    assert [ref.url for ref in raw(body % U).media] == [U]
+
+
+def test_what_a_context_says_of_a_known_name_takes_nothing_away() -> None:
+    context = '{"@context": {"summary": "@id", "x": "as:sensitive", "name": "as:attachment", "sensitive": "as:x"}, '
+    assert raw(context + '"id": "https://a.example/b", "summary": "https://c.example/", "icon": "d"}').media[0].url == (
+        "https://a.example/d"
+    )
+    assert raw(context + f'"sensitive": true, "image": "{U}"}}').media[0].sensitive
+    found = raw(context + f'"object": {{"id": "{U}", "name": "x"}}}}')
+    assert [link.url for link in found.fetches] == [U]
+
+
+def test_a_term_of_too_many_meanings_overflows() -> None:
+    contexts = [{"x": f"y{number}"} for number in range(17)]
+    assert walked({"@context": contexts[:16], "x": U}).overflow is None
+    assert walked({"@context": contexts, "x": U}).overflow == "nodes"
 
 
 def test_every_value_of_a_repeated_key_is_walked() -> None:

@@ -52,6 +52,14 @@ def test_a_table_otherwise(document: Path) -> None:
         assert piece in result.stdout
 
 
+def test_media_that_a_text_only_links_to_are_told_apart_in_the_table_alone(tmp_path: Path) -> None:
+    file = tmp_path / "linked.json"
+    file.write_text(json.dumps({"sensitive": True, "content": f"see {IMAGE}"}))
+    assert "inline (linked) (sensitive)" in CliRunner().invoke(main, ["inspect", str(file)]).stdout
+    found = json.loads(CliRunner().invoke(main, ["inspect", "--json", str(file)]).stdout)
+    assert found["media"] == [{"url": IMAGE, "kind": "inline", "path": "/content"}]
+
+
 def test_a_row_of_the_table_is_never_cut(tmp_path: Path) -> None:
     url = f"https://m.example/{'x' * 500}.jpg"
     (tmp_path / "long.json").write_text(json.dumps({"image": url}))
