@@ -124,9 +124,10 @@ class Receiver:
         async with httpx.AsyncClient(trust_env=False, timeout=5, follow_redirects=True) as client:
             for url in {ref.url for ref in found.media if ref.kind != "video"}:
                 try:
-                    pictures += (await client.get(url)).status_code == 200
+                    answer = await client.get(url)
                 except httpx.HTTPError:
                     continue
+                pictures += answer.status_code == 200 and answer.headers.get("content-type", "").startswith("image/")
         arrival.pictures = pictures
 
 

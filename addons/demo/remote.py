@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from addons.activitypub.signatures import sign_cavage, sign_rfc9421
@@ -45,7 +45,15 @@ class Remote:
         self._key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         self._failed: int | None = None
         self.server = LocalServer(
-            Starlette(routes=[Route("/actor", self._actor), Route("/pictures/{seed:int}/{name}", self._picture)])
+            Starlette(
+                routes=[
+                    Route("/actor", self._actor),
+                    Route("/pictures/{seed:int}/{name}", self._picture),
+                    # A video's id and its page: a server that does not know PeerTube may take either for a picture.
+                    Route("/video/{name}", self._page),
+                    Route("/watch/{name}", self._page),
+                ]
+            )
         )
 
     @property
@@ -60,6 +68,9 @@ class Remote:
         key = {"id": f"{self.actor}#main-key", "owner": self.actor, "publicKeyPem": pem.decode()}
         document = {"id": self.actor, "type": "Person", "inbox": f"{self.actor}/inbox", "publicKey": key}
         return JSONResponse(document, media_type=ACTIVITY)
+
+    def _page(self, request: Request) -> Response:
+        return HTMLResponse("<!doctype html><title>How to draw</title><p>A page with a player.</p>")
 
     def _picture(self, request: Request) -> Response:
         seed, name = int(request.path_params["seed"]), str(request.path_params["name"])

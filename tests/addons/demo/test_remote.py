@@ -73,3 +73,8 @@ def test_a_recovering_one_fails_once_each(remote: Remote) -> None:
 
 def test_what_is_not_there_is_not_found(remote: Remote) -> None:
     assert get(remote, "/pictures/7/other.jpg").status_code == 404
+
+
+@pytest.mark.parametrize("path", ["/video/1-1", "/watch/1-2"])
+def test_a_video_has_a_page(remote: Remote, path: str) -> None:
+    assert get(remote, path).headers["content-type"].startswith("text/html")
