@@ -87,6 +87,11 @@ class Engine:
         except TimeoutError as error:
             raise CannotJudgeError("timeout", f"it was not judged within {timeout:.1f} s") from error
 
+    def look_up_cost(self, judgement: Judgement) -> int:
+        """How many pairs of hashes ``look_up`` compares: past some ten thousand it belongs in a thread."""
+        hashes = len(judgement.hashes) + sum(frame.pdq is not None for frame in judgement.frames)
+        return hashes * sum(len(known) for known in self._lists)
+
     def look_up(self, judgement: Judgement) -> Judgement:
         """The judgement with what the hash lists say of it now: symbols ``hash.<name>`` and the matches.
 

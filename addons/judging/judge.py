@@ -28,6 +28,8 @@ JOIN_SECONDS = 5.0
 """Work on a URL is shared with those who come within this time of its beginning."""
 WORK_SECONDS = 70.0
 """The longest that work on a URL can take: the longest ``budget`` (60 s) of one who came last, and a little."""
+LOOK_UP_INLINE = 20_000
+"""Pairs of hashes compared on the event loop (half a millisecond); more are compared in a thread."""
 HASH_INLINE = 64 << 10
 """Bytes hashed on the event loop (a tenth of a millisecond); more is hashed in a thread."""
 
@@ -47,6 +49,10 @@ class Judges(Protocol):
 
     async def judge(self, data: bytes, *, timeout: float) -> Judgement:
         """Judge bytes or raise CannotJudgeError."""
+        ...
+
+    def look_up_cost(self, judgement: Judgement) -> int:
+        """How many pairs of hashes a look-up compares."""
         ...
 
     def look_up(self, judgement: Judgement) -> Judgement:
@@ -150,7 +156,7 @@ class Judge:
         for url in dict.fromkeys(ref.url for ref in refs):
             began = self._clock()
             if (known := self._recall(url)) is not None:
-                outcomes[url] = self._judged(known, began)
+                outcomes[url] = await self._judged(known, began)
             else:
                 unknown.append(url)
         if unknown:
@@ -170,7 +176,7 @@ class Judge:
         flight = self._flights.board(url, share, lambda waiting: self._fetch_and_judge(url, waiting, share))
         try:
             async with asyncio.timeout(timeout):
-                return self._judged(await flight.landing(), began)
+                return await self._judged(await flight.landing(), began)
         except TimeoutError:
             if flight.waiting.for_slot:
                 return self._failed(began, Cause.BUSY, f"waited {timeout:.1f} s for other fetches to end")
@@ -180,9 +186,14 @@ class Judge:
         except _NotJudgedError as error:
             return replace(self._failed(began, error.cause, str(error)), shows=error.shows)
 
-    def _judged(self, found: _Found, began: float) -> _Outcome:
+    async def _judged(self, found: _Found, began: float) -> _Outcome:
+        judgement = found.judgement
+        if self._engine.look_up_cost(judgement) <= LOOK_UP_INLINE:
+            judgement = self._engine.look_up(judgement)
+        else:
+            judgement = await asyncio.to_thread(self._engine.look_up, judgement)
         return _Outcome(
-            judgement=self._engine.look_up(found.judgement),
+            judgement=judgement,
             address=found.seen.address,
             final_url=found.seen.final_url,
             cached=found.cached,

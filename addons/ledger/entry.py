@@ -67,7 +67,7 @@ class EntryMedium:
 
     @classmethod
     def of(cls, index: int, medium: Medium, hits: Sequence[Hit] = ()) -> "EntryMedium":
-        """What is kept of ``medium``, the ``index``-th of its delivery; of many frames those that ``hits`` name first."""
+        """What is kept of ``medium``, the ``index``-th of its delivery; of many frames those that ``hits`` name."""
         ref, judgement = medium.ref, medium.judgement
         return cls(
             index=index,

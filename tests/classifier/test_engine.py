@@ -307,6 +307,15 @@ def test_weight_of_a_judgement(hashes: int, weight: int) -> None:
     assert judgement.weight == weight
 
 
+async def test_what_a_look_up_costs(tmp_path: Path) -> None:
+    (tmp_path / "list.csv").write_text("".join(f"sha256,{n:064x},,\n" for n in range(3)))
+    engine = Engine(FakeDecoder(), [], [HashList.load(tmp_path / "list.csv", "ours", 31)])
+    judgement = replace(judgement_of(PDQ), hashes=(FrameHash(1, PDQ), FrameHash(2, PDQ)))
+    assert engine.look_up_cost(judgement) == 3 * 3
+    assert engine.look_up_cost(judgement_of(None)) == 0
+    await engine.close()
+
+
 async def test_no_match_leaves_the_judgement_as_it_was(tmp_path: Path) -> None:
     (tmp_path / "list.csv").write_text("")
     engine = Engine(FakeDecoder(), [], [HashList.load(tmp_path / "list.csv", "ours", 31)])

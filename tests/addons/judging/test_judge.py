@@ -10,7 +10,7 @@ from addons.fetching.budget import MemoryBudget
 from addons.fetching.client import Fetched, FetchError
 from addons.fetching.slots import Waiting
 from addons.judging import judge as judging
-from addons.judging.judge import HASH_INLINE, JUDGEMENT_FRAMES, URL_LENGTH, URL_SECONDS, Judge
+from addons.judging.judge import HASH_INLINE, JUDGEMENT_FRAMES, LOOK_UP_INLINE, URL_LENGTH, URL_SECONDS, Judge
 from addons.policy.words import Cause, Medium
 from classifier import CannotJudgeError, JudgedFrame, Judgement
 
@@ -63,6 +63,8 @@ class Eyes:
         self.frames = frames
         self.judged: Counter[bytes] = Counter()
         self.listed: set[str] = set()
+        self.cost = 0
+        self.looked_in: list[threading.Thread] = []
         self.fails: CannotJudgeError | None = None
         self.gate: asyncio.Event | None = None
 
@@ -76,7 +78,11 @@ class Eyes:
         frames = tuple(JudgedFrame(n, {"clip.x": 0.5}) for n in range(self.frames))
         return Judgement(hashlib.sha256(data).hexdigest(), "image/png", 1, 1, frames, self.version)
 
+    def look_up_cost(self, judgement: Judgement) -> int:
+        return self.cost
+
     def look_up(self, judgement: Judgement) -> Judgement:
+        self.looked_in.append(threading.current_thread())
         if judgement.sha256 not in self.listed:
             return judgement
         frames = [JudgedFrame(f.index, {**f.symbols, "hash.ours": 1.0}) for f in judgement.frames]
@@ -155,6 +161,14 @@ async def test_lists_are_asked_anew_on_every_hit(bench: Bench) -> None:
     third = await bench.one()
     told = [medium.judgement.worst() for medium in (first, second, third) if medium.judgement]
     assert told == [{"clip.x": 0.5}, {"clip.x": 0.5, "hash.ours": 1.0}, {"clip.x": 0.5}]
+
+
+@pytest.mark.parametrize(("cost", "aside"), [(LOOK_UP_INLINE, False), (LOOK_UP_INLINE + 1, True)])
+async def test_long_look_ups_do_not_hold_up_the_event_loop(bench: Bench, cost: int, aside: bool) -> None:
+    bench.eyes.cost = cost
+    for _ in ("judged", "remembered"):
+        await bench.one()
+    assert [thread is not threading.current_thread() for thread in bench.eyes.looked_in] == [aside, aside]
 
 
 async def test_another_version_of_the_detectors_judges_anew(bench: Bench) -> None:
