@@ -10,7 +10,9 @@ from addons.activitypub.vocabulary import KNOWN
 _SEPARATOR = re.compile(r"[#:/]")
 _MOST_MEANINGS = 16
 """Of one term, tried for one key: contexts that give more are made to hide something."""
-_LONGEST_TERM = 1_000
+_MOST_TRIED = 20_000
+"""Meanings in one document, where what was tried before is remembered."""
+_LONGEST_TERM = 256
 """Of a term that a context defines and of what it stands for: many keys may share one, so it is tried often."""
 
 # Keys come from outside: the cache is bounded, and so is what one entry can hold.
@@ -41,13 +43,15 @@ class Keys:
     A prefix or a whole IRI before a known name does not hide it, nor does letter case (Go's decoder ignores it), nor
     a term that the document's own ``@context`` defines. A known name keeps its meaning whatever a context says, since
     most servers read no context; what the context makes of it is its second meaning. Contexts are taken for the whole
-    document, wherever they stand. ``full``: some term has more meanings than are tried, or one too long.
+    document, wherever they stand. ``full``: there are more meanings than are tried, or too long ones.
     """
 
     def __init__(self) -> None:
         self.full = False
         self._meanings: dict[str, dict[str, None]] = {}
         self._names: dict[str, tuple[str, ...]] = {}
+        self._types: dict[str, tuple[str, ...]] = {}
+        self._tried = 0
 
     def learn(self, context: object) -> None:
         """Take up the terms that an inline ``@context`` defines (JSON-LD 1.1 section 4.1), contexts of terms too."""
@@ -88,9 +92,16 @@ class Keys:
         found: dict[str, None] = {}
         for value in values:
             if isinstance(value, str):
-                for each in (value, *(self._expand(value) if self._meanings else ())):
-                    found[each if each.isalpha() else local_name(each)] = None
+                found.update(dict.fromkeys(self._types_of(value)))
         return tuple(found)
+
+    def _types_of(self, value: str) -> tuple[str, ...]:
+        if not self._meanings:
+            return (_type_name(value),)
+        found = self._types.get(value)
+        if found is None:
+            found = self._types[value] = tuple(map(_type_name, (value, *self._expand(value))))
+        return found
 
     def _add(self, term: str, target: str) -> None:
         meanings = self._meanings.setdefault(term, {})
@@ -101,10 +112,13 @@ class Keys:
             return
         meanings[target] = None
         self._names.clear()
+        self._types.clear()
 
     def _expand(self, key: str) -> list[str]:
         """What ``key`` stands for by the contexts, terms defined by other terms too."""
         queue = [key]
+        if self.full:
+            return []
         if ":" not in key:
             queue.extend(vocabulary + key for vocabulary in self._meanings.get("@vocab", ()))
         for each in queue:  # grows while it is walked
@@ -114,6 +128,8 @@ class Keys:
             if len(queue) > 1 + _MOST_MEANINGS:
                 self.full = True
                 break
+        self._tried += len(queue) - 1
+        self.full |= self._tried > _MOST_TRIED
         return queue[1:]
 
     def _meanings_of(self, term: str) -> Iterator[str]:
@@ -121,6 +137,10 @@ class Keys:
         prefix, colon, suffix = term.partition(":")
         if colon:
             yield from (meaning + suffix for meaning in self._meanings.get(prefix, ()))
+
+
+def _type_name(term: str) -> str:
+    return term if term.isalpha() else local_name(term)
 
 
 def _each(value: object) -> list[object]:

@@ -120,7 +120,7 @@ class _Walker:
             self.keys.learn(value["@context"])
         names = {key: self.keys.names(key) for key in value if key != "@context"}
         # By what most servers read, whatever the contexts say.
-        held = frozenset(meanings[0] for meanings in names.values())
+        held = frozenset(meanings[0] for key, meanings in names.items() if value[key] not in (None, "", []))
         own = self._scope(value, names, role, outer)
         if self.keys.full:
             raise _FullError("nodes")

@@ -96,7 +96,7 @@ def test_steps_to_a_meaning_at_the_bound_and_one_past(count: int, full: bool) ->
     assert keys.full == full
 
 
-@pytest.mark.parametrize(("length", "full"), [(1_000, False), (1_001, True)])
+@pytest.mark.parametrize(("length", "full"), [(256, False), (257, True)])
 def test_the_length_of_terms_at_the_bound_and_one_past(length: int, full: bool) -> None:
     for context in ({"x" * length: "as:icon"}, {"foo": "x" * length}):
         keys = Keys()
@@ -108,4 +108,25 @@ def test_a_prefix_of_itself_comes_to_an_end() -> None:
     keys = Keys()
     keys.learn({"p": "p:x"})
     assert keys.names("p:y") == ("p:y",)
+    assert keys.full
+
+
+@pytest.mark.parametrize(("count", "full"), [(20_000 // 16, False), (20_000 // 16 + 1, True)])
+@pytest.mark.parametrize("of_types", [False, True])
+def test_meanings_tried_at_the_bound_and_one_past(count: int, full: bool, of_types: bool) -> None:
+    keys = Keys()
+    keys.learn([{"p": f"q{number}"} for number in range(16)])
+    for _ in range(2):  # what was tried before costs nothing
+        for number in range(count):
+            if of_types:
+                keys.types([f"p:{number}"])
+            else:
+                keys.names(f"p:{number}")
+    assert keys.full == full
+
+
+def test_a_list_of_types_that_share_a_long_prefix_is_cut() -> None:
+    keys = Keys()
+    keys.learn([{"p": "q" * 250 + str(number)} for number in range(16)])
+    assert len(keys.types([f"p:{number}" for number in range(200_000)])) < 250_000
     assert keys.full

@@ -47,6 +47,7 @@ from tests.addons.activitypub.walking import ID, JPG, MP4, U, V, fetches, links,
             [("video", U, "/attachment/0/url")],
         ),
         (note(attachment=[{"type": "Document", "id": U}]), [("image", U, "/attachment/0/id")]),
+        (note(attachment={"type": "Image", "url": None, "href": [], "id": U}), [("image", U, "/attachment/id")]),
         (
             note(attachment=[{"type": "Image", "url": U, "href": V}]),
             [("image", U, "/attachment/0/url"), ("image", V, "/attachment/0/href")],
