@@ -32,6 +32,10 @@ def _other(media_type: str, name: str) -> Kind:
     return Kind(media_type, why=f"{name} is not a kind of picture that is judged")
 
 
+def _audio(media_type: str) -> Kind:
+    return _other(media_type, "audio")
+
+
 UNKNOWN = _other("application/octet-stream", "this file (its first bytes are of no known kind)")
 
 _PREFIXES: tuple[tuple[bytes, Kind], ...] = (
@@ -50,15 +54,16 @@ _PREFIXES: tuple[tuple[bytes, Kind], ...] = (
     (b"FLV\x01", _video("video/x-flv")),
     (b"\x00\x00\x01\xba", _video("video/mpeg")),
     (b"\x00\x00\x01\xb3", _video("video/mpeg")),
-    (b"OggS", _video("video/ogg")),
     (b"%PDF-", _other("application/pdf", "PDF")),
     (b"\xff\x0a", _other("image/jxl", "JPEG XL")),
     (b"\x00\x00\x00\x0cJXL \r\n\x87\n", _other("image/jxl", "JPEG XL")),
     (b"\x00\x00\x00\x0cjP  \r\n\x87\n", _other("image/jp2", "JPEG 2000")),
     (b"\xff\x4f\xff\x51", _other("image/jp2", "JPEG 2000")),
     (b"8BPS", _other("image/vnd.adobe.photoshop", "PSD")),
-    (b"ID3", _other("audio/mpeg", "audio")),
-    (b"fLaC", _other("audio/flac", "audio")),
+    (b"ID3", _audio("audio/mpeg")),
+    *((bytes((0xFF, second)), _audio("audio/mpeg")) for second in (0xFB, 0xFA, 0xF3, 0xF2)),
+    *((bytes((0xFF, second)), _audio("audio/aac")) for second in (0xF1, 0xF9)),
+    (b"fLaC", _audio("audio/flac")),
     (b"PK\x03\x04", _other("application/zip", "ZIP")),
     (b"\x1f\x8b", _other("application/gzip", "gzip")),
 )
@@ -67,6 +72,9 @@ _PREFIXES: tuple[tuple[bytes, Kind], ...] = (
 _AVIF_BRANDS = frozenset({b"avif", b"avis"})
 _HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"})
 _MAX_BRANDS = 64
+_OGG_SOUNDS = (b"OpusHead", b"\x01vorbis", b"\x7fFLAC", b"Speex   ")
+_OGG_VIDEOS = (b"theora", b"OVP80", b"BBCD\x00", b"fishead")
+_OGG_HEAD = 64 << 10
 
 MAX_TEXT = 1 << 20
 """Bytes of text that are looked through for SVG."""
@@ -103,7 +111,13 @@ def sniff(data: bytes) -> Kind:
         riff = data[8:12]
         if riff == b"WEBP":
             return _WEBP
+        if riff == b"WAVE":
+            return _audio("audio/wav")
         return _video("video/x-msvideo") if riff == b"AVI " else UNKNOWN
+    if data[:4] == b"OggS":
+        # Every stream is introduced at the start (RFC 3533 section 4): one that is no sound makes it a video.
+        sound = any(name in data[:64] for name in _OGG_SOUNDS) and not any(n in data[:_OGG_HEAD] for n in _OGG_VIDEOS)
+        return _audio("audio/ogg") if sound else _video("video/ogg")
     if data[4:8] == b"ftyp":
         return _iso(data)
     return _text(_utf_8(data[:MAX_TEXT]), whole=len(data) <= MAX_TEXT)
@@ -117,6 +131,8 @@ def _iso(data: bytes) -> Kind:
         return _AVIF
     if brands & _HEIC_BRANDS:
         return _HEIC
+    if data[8:12] in (b"M4A ", b"M4B ") and b"vide" not in data:
+        return _audio("audio/mp4")  # no track's handler is "vide" (ISO/IEC 14496-12 section 8.4.3)
     return _video("video/quicktime" if data[8:12] == b"qt  " else "video/mp4")
 
 

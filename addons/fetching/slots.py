@@ -61,7 +61,7 @@ class Slots:
             if share:
                 of_share = held.enter_context(_used(self._shares, share, self._per_share))
                 waiting.for_share = True
-                with self._queueing(of_share, of_share.free.locked(), self._queue // 4, f"for {share}", waiting):
+                with self._queueing(of_share, of_share.free.locked(), self._queue // 2, f"for {share}", waiting):
                     await held.enter_async_context(of_share.free)
                 waiting.for_share = False
             host = held.enter_context(_used(self._hosts, name, self._per_host))

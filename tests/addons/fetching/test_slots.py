@@ -128,10 +128,10 @@ async def test_a_share_at_the_bound_and_one_past_it(total: int, share: int) -> N
     assert not slots._shares
 
 
-@pytest.mark.parametrize(("queue", "waits"), [(8, 2), (4, 1), (3, 0)])
+@pytest.mark.parametrize(("queue", "waits"), [(8, 4), (4, 2), (3, 1), (1, 0)])
 async def test_the_queue_of_a_share_at_the_bound_and_one_past_it(queue: int, waits: int) -> None:
     slots = Slots(per_host=10, total=4, queue=queue)
-    async with waiters(slots, *"abc"[: 1 + waits], share="peer") as tasks:  # one holds
+    async with waiters(slots, *"abcde"[: 1 + waits], share="peer") as tasks:  # one holds
         assert not any(task.done() for task in tasks)
         with pytest.raises(NoSlotError, match=f"{waits} fetches for peer wait already"):
             async with slots.slot("d", Waiting(), "peer"):
