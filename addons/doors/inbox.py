@@ -31,7 +31,7 @@ from addons.policy.words import Action, Cause, Medium
 
 logger = logging.getLogger(__name__)
 
-READ_INLINE = 16 << 10
+READ_INLINE = 8 << 10
 """Bytes of a plain body read on the event loop; more, and all that is compressed, would stall other connections."""
 
 type _Work = Coroutine[Any, Any, None]
