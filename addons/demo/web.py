@@ -1,5 +1,6 @@
 """Runs a Starlette application on a free port of this machine, in a thread of its own."""
 
+import logging
 import socket
 import threading
 from types import TracebackType
@@ -42,6 +43,8 @@ class LocalServer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        # What is under way longer than the grace is cancelled, and uvicorn tells each with a traceback: not news here.
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
         self._server.should_exit = True
         self._thread.join(GRACE + 5)
         self._socket.close()

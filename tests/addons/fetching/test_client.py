@@ -205,7 +205,7 @@ async def test_one_peer_with_hanging_hosts_does_not_keep_another_peers_fetch_wai
         await asyncio.sleep(0.05)
         assert sum(one.open for one in dead) == 4  # a quarter of all
         refused = [task for task in hanging if task.done()]
-        assert len(refused) == 32 - 4 - 8  # and a quarter of the queue waits
+        assert len(refused) == 32 - 4 - 16  # and half of the queue waits
         assert {error.cause for task in refused if isinstance(error := task.exception(), FetchError)} == {Cause.BUSY}
         for n in range(20):
             (await client.get(f"http://127.0.0.1:{good.port}/{n}", timeout=1, share="192.0.2.2")).release()
