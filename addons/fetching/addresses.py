@@ -1,7 +1,6 @@
 """Which IP addresses fediward may connect to: those that can only mean a host on the public internet."""
 
 from collections.abc import Iterable, Iterator
-from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 
 type Address = IPv4Address | IPv6Address
@@ -113,13 +112,3 @@ class AddressPolicy:
 
     def _allowed(self, address: Address) -> bool:
         return any(address in network for network in self._allow)
-
-
-@lru_cache(maxsize=1)
-def _nothing_allowed() -> AddressPolicy:
-    return AddressPolicy()
-
-
-def is_public(address: Address) -> bool:
-    """Whether the address can only mean a host on the public internet."""
-    return _nothing_allowed().permits(address)

@@ -372,7 +372,7 @@ async def test_a_delivery_that_trickles_is_answered_408_by_its_whole_time(piece:
         for _ in range(100):
             await client.send(piece)
             await asyncio.sleep(0.05)
-            if client.reader._buffer:  # type: ignore[attr-defined]
+            if client.reader._buffer:  # type: ignore[attr-defined]  # the answer is there
                 break
         assert (await client.response())[0] == 408
         await net.until(lambda: gate.budget.used == 0)

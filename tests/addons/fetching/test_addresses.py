@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from addons.fetching.addresses import AddressPolicy, is_public
+from addons.fetching.addresses import AddressPolicy
 
 PUBLIC = [
     "1.1.1.1",
@@ -105,12 +105,12 @@ REFUSED = [
 
 @pytest.mark.parametrize("text", PUBLIC)
 def test_public(text: str) -> None:
-    assert is_public(ip_address(text))
+    assert AddressPolicy().permits(ip_address(text))
 
 
 @pytest.mark.parametrize("text", REFUSED)
 def test_refused(text: str) -> None:
-    assert not is_public(ip_address(text))
+    assert not AddressPolicy().permits(ip_address(text))
 
 
 def teredo(server: str, client: str) -> IPv6Address:
@@ -127,7 +127,7 @@ def teredo(server: str, client: str) -> IPv6Address:
     ],
 )
 def test_teredo_is_judged_by_server_and_client(server: str, client: str, public: bool) -> None:
-    assert is_public(teredo(server, client)) is public
+    assert AddressPolicy().permits(teredo(server, client)) is public
 
 
 FORMS = {
@@ -148,14 +148,16 @@ special = st.sampled_from([int(ip_address(text)) for text in PUBLIC + REFUSED if
 @given(number=st.one_of(st.integers(0, 2**32 - 1), special))
 def test_every_carrying_form_is_judged_like_the_plain_address(form: str, number: int) -> None:
     plain, carried = IPv4Address(number), FORMS[form](number)
-    assert is_public(carried) == is_public(plain)
+    assert AddressPolicy().permits(carried) == AddressPolicy().permits(plain)
     lan = AddressPolicy([ip_network("10.0.0.0/8"), ip_network("127.0.0.0/8")])
     assert lan.permits(carried) == lan.permits(plain)
 
 
 @given(st.ip_addresses())
 def test_public_is_within_what_python_calls_global_once_nothing_is_carried(address: IPv4Address | IPv6Address) -> None:
-    if is_public(address) and (isinstance(address, IPv4Address) or int(address) >> 96 not in (0, 0x64FF9B)):
+    if AddressPolicy().permits(address) and (
+        isinstance(address, IPv4Address) or int(address) >> 96 not in (0, 0x64FF9B)
+    ):
         assert address.is_global or getattr(address, "sixtofour", None) or getattr(address, "teredo", None)
         assert not address.is_multicast
 
