@@ -1,26 +1,20 @@
-"""Bytes to a judgement: decodes, asks every detector, adds the hash lists; bounded, and never on the event loop."""
+"""Bytes to a judgement: decodes, asks every detector, holds the hash lists; bounded, and never on the event loop."""
 
 import asyncio
 import functools
 import hashlib
-import logging
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Self
 
-from classifier.detectors.hashes import MIN_PDQ_QUALITY, HashList
+from classifier.frames import MIN_PDQ_QUALITY
+from classifier.hashlists import Lists
 from classifier.lanes import Lane
 from classifier.media import Decoded, Decoder
 from classifier.settings import ClassifierSettings, Concept
 from classifier.starting import load
-from classifier.types import CannotJudgeError, Detector, FrameHash, HashMatch, JudgedFrame, Judgement
-
-_log = logging.getLogger(__name__)
-
-RELOAD_EVERY = 5.0
-"""Seconds between two looks at whether a hash list's file has changed."""
+from classifier.types import CannotJudgeError, Detector, FrameHash, JudgedFrame, Judgement
 
 _INLINE = 64 << 10
 """Bytes hashed on the event loop (a tenth of a millisecond); more is hashed in a thread."""
@@ -35,7 +29,7 @@ class _Flight:
 
 
 class Engine:
-    """Judges bytes. Belongs to one event loop; ``look_up`` may be called from anywhere.
+    """Judges bytes. Belongs to one event loop; its ``lists`` may be asked from anywhere.
 
     ``queue`` bounds how many different files may be waiting or at work; of these ``2 × decoder.processes`` have their
     frames in memory. Each detector has one thread, so a slow one holds up no other.
@@ -45,25 +39,23 @@ class Engine:
         self,
         decoder: Decoder,
         detectors: Sequence[Detector],
-        lists: Sequence[HashList] = (),
+        lists: Lists | None = None,
         *,
         queue: int = 256,
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._decoder = decoder
         self._lanes = [Lane(detector) for detector in detectors]
         self._helpers = ThreadPoolExecutor(2, thread_name_prefix="engine")
-        self._lists = tuple(lists)
+        self.lists = lists or Lists()
+        """The hash lists, to be asked anew for every judgement."""
         self._queue = queue
-        self._clock = clock
-        self._looked = clock()
         self._at_work = asyncio.Semaphore(2 * decoder.processes)
         self._flights: dict[str, _Flight] = {}
         self._tasks: set[asyncio.Task[Judgement]] = set()
         self._closed = False
         self.version = "+".join([decoder.version, *(one.version for one in detectors)])
         """Changes whenever a score could: what is cached under another version must be judged again."""
-        self.symbols: frozenset[str] = frozenset().union(*(d.symbols for d in detectors), (li.symbol for li in lists))
+        self.symbols: frozenset[str] = frozenset().union(*(d.symbols for d in detectors), self.lists.symbols)
         """Every symbol that a judgement of this engine can have, its lists' among them."""
 
     @classmethod
@@ -73,7 +65,7 @@ class Engine:
         return cls(parts.decoder, parts.detectors, parts.lists, queue=settings.queue)
 
     async def judge(self, data: bytes, *, timeout: float) -> Judgement:
-        """The judgement of ``data``, without the lists (see ``look_up``), within ``timeout`` seconds.
+        """The judgement of ``data``, without the lists (see ``Lists.look_up``), within ``timeout`` seconds.
 
         The same bytes asked for again meanwhile are judged once. Work nobody waits for any more is ended, or not begun.
         Raises CannotJudgeError: timeout, busy, undecodable, unsupported, too_large, detector_error.
@@ -88,60 +80,12 @@ class Engine:
             raise CannotJudgeError("timeout", f"it was not judged within {timeout:.1f} s") from error
 
     def look_up_cost(self, judgement: Judgement) -> int:
-        """How many pairs of hashes ``look_up`` compares: past some ten thousand it belongs in a thread."""
-        hashes = len(judgement.hashes) + sum(frame.pdq is not None for frame in judgement.frames)
-        return hashes * sum(len(known) for known in self._lists)
+        """What ``look_up`` would cost; see :meth:`classifier.hashlists.Lists.look_up_cost`."""
+        return self.lists.look_up_cost(judgement)
 
     def look_up(self, judgement: Judgement) -> Judgement:
-        """The judgement with what the hash lists say of it now: symbols ``hash.<name>`` and the matches.
-
-        A file's SHA-256 speaks for each of its frames, a PDQ hash for its own frame. ``HashMatch.frame`` counts in
-        ``judgement.frames``, to which are added, with the lists' symbols alone, frames that no detector looked at.
-        Takes well under a millisecond for lists of thousands; for the hashes of a long animation, some.
-        """
-        self._watch_lists()
-        if not self._lists:
-            return judgement
-        if judgement.hashes:
-            hashed = {one.index for one in judgement.hashes}
-            looked_at = tuple(frame for frame in judgement.frames if frame.index not in hashed)
-            judgement = replace(judgement, frames=looked_at + self._known_ones(judgement))
-        matches: list[HashMatch] = []
-        added: list[dict[str, float]] = [{} for _ in judgement.frames]
-        for known in self._lists:
-            if found := known.match_sha256(judgement.sha256):
-                matches.append(found)
-                for symbols in added:
-                    symbols[known.symbol] = 1.0
-            for at, frame in enumerate(judgement.frames):
-                near = known.match_pdq(frame.pdq) if frame.pdq else []
-                if near:
-                    added[at][known.symbol] = 1.0
-                    matches.extend(replace(match, frame=at) for match in near)
-        if not matches:
-            return judgement
-        frames = [
-            replace(frame, symbols={**frame.symbols, **symbols})
-            for frame, symbols in zip(judgement.frames, added, strict=True)
-        ]
-        return judgement.with_lists(frames, matches)
-
-    def _known_ones(self, judgement: Judgement) -> tuple[JudgedFrame, ...]:
-        """Of the frames that were only hashed those that a list knows: for each set of lists the first, as rules would
-        say the same of the others."""
-        known_by: dict[int, list[str]] = {}
-        pdqs = [one.pdq for one in judgement.hashes]
-        for known in self._lists:
-            for at in known.near(pdqs):
-                known_by.setdefault(at, []).append(known.name)
-        first: dict[tuple[str, ...], int] = {}
-        for at in sorted(known_by):
-            first.setdefault(tuple(known_by[at]), at)
-        return tuple(JudgedFrame(judgement.hashes[at].index, {}, judgement.hashes[at].pdq) for at in first.values())
-
-    def reload_lists(self) -> list[str]:
-        """Read those lists again whose files have changed, and say what is wrong with any. Blocks."""
-        return [problem for known in self._lists if (problem := known.reload_if_changed())]
+        """The judgement with what the hash lists say of it now; see :meth:`classifier.hashlists.Lists.look_up`."""
+        return self.lists.look_up(judgement)
 
     async def close(self) -> None:
         """End all work and every process. Who still waits gets ``no_worker``."""
@@ -152,6 +96,7 @@ class Engine:
         await self._decoder.close()
         for lane in self._lanes:
             lane.close()
+        self.lists.close()
         self._helpers.shutdown(wait=False, cancel_futures=True)
 
     async def _digest(self, data: bytes) -> str:
@@ -216,13 +161,3 @@ class Engine:
             JudgedFrame(frame.index, symbols, frame.pdq if frame.quality >= MIN_PDQ_QUALITY else None)
             for frame, symbols in zip(decoded.frames, merged, strict=True)
         )
-
-    def _watch_lists(self) -> None:
-        now = self._clock()
-        if self._lists and not self._closed and now - self._looked >= RELOAD_EVERY:
-            self._looked = now
-            self._helpers.submit(self._reload_and_say)
-
-    def _reload_and_say(self) -> None:
-        for problem in self.reload_lists():
-            _log.error("%s", problem)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from classifier.detectors.hashes import HashList
 from classifier.detectors.nudity import NudityDetector
+from classifier.hashlists import HashList, Lists
 from classifier.lanes import ask
 from classifier.media import MediaDecoder
 from classifier.settings import ClassifierSettings, ClipSettings, Concept, NuditySettings
@@ -21,7 +21,7 @@ class Parts:
 
     decoder: MediaDecoder
     detectors: tuple[Detector, ...]
-    lists: tuple[HashList, ...]
+    lists: Lists
 
 
 def load(settings: ClassifierSettings, concepts: Mapping[str, Concept]) -> Parts:
@@ -44,7 +44,7 @@ def load(settings: ClassifierSettings, concepts: Mapping[str, Concept]) -> Parts
     if problems:
         decoder.stop()
         raise CannotStartError("\n".join(problems))
-    return Parts(decoder, tuple(d for d in detectors if d), tuple(known for known in lists if known is not None))
+    return Parts(decoder, tuple(d for d in detectors if d), Lists([known for known in lists if known is not None]))
 
 
 def _nudity(settings: NuditySettings) -> Detector:

@@ -6,7 +6,7 @@ from PIL import Image, UnidentifiedImageError
 
 from addons.demo.pictures import KINDS, LATE_FRAMES, Kind, draw, hash_list, known
 from classifier.decode import pdq_of
-from classifier.detectors.hashes import MIN_PDQ_QUALITY
+from classifier.frames import MIN_PDQ_QUALITY
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "broken"])

@@ -24,8 +24,8 @@ from addons.ledger.ledger import Ledger
 from addons.ledger.reading import Kept, Reader, Search
 from addons.policy.config import Config, load
 from addons.service import Service, fetch_settings
-from classifier.detectors.hashes import MIN_PDQ_QUALITY
 from classifier.engine import Engine
+from classifier.frames import MIN_PDQ_QUALITY
 from tests import net
 
 ACTOR = "https://remote.example/users/a"

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from classifier.detectors.hashes import MAX_MATCHES, MAX_PROBLEMS, HashList
+from classifier.hashlists.known import MAX_MATCHES, MAX_PROBLEMS, HashList
 from classifier.settings import HashListSettings
 from classifier.types import CannotStartError
 

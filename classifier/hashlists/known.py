@@ -10,7 +10,6 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from classifier.frames import MIN_PDQ_QUALITY as MIN_PDQ_QUALITY
 from classifier.settings import HashListSettings
 from classifier.types import CannotStartError, HashMatch
 
