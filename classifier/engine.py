@@ -3,6 +3,7 @@
 import asyncio
 import functools
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -10,11 +11,11 @@ from typing import Self
 
 from classifier.frames import MIN_PDQ_QUALITY
 from classifier.hashlists import Lists
-from classifier.lanes import Lane
-from classifier.media import Decoded, Decoder
+from classifier.lanes import Lanes
+from classifier.media import Decoder, Prepared, PreparedFrame
 from classifier.settings import ClassifierSettings, Concept
 from classifier.starting import load
-from classifier.types import CannotJudgeError, Detector, FrameHash, JudgedFrame, Judgement
+from classifier.types import Backend, CannotJudgeError, FrameHash, JudgedFrame, Judgement, Symbols
 
 _INLINE = 64 << 10
 """Bytes hashed on the event loop (a tenth of a millisecond); more is hashed in a thread."""
@@ -32,19 +33,18 @@ class Engine:
     """Judges bytes. Belongs to one event loop; its ``lists`` may be asked from anywhere.
 
     ``queue`` bounds how many different files may be waiting or at work; of these ``2 × decoder.processes`` have their
-    frames in memory. Each detector has one thread, so a slow one holds up no other.
-    """
+    frames in memory.    """
 
     def __init__(
         self,
         decoder: Decoder,
-        detectors: Sequence[Detector],
+        backend: Backend,
         lists: Lists | None = None,
         *,
         queue: int = 256,
     ) -> None:
         self._decoder = decoder
-        self._lanes = [Lane(detector) for detector in detectors]
+        self._backend = backend
         self._helpers = ThreadPoolExecutor(2, thread_name_prefix="engine")
         self.lists = lists or Lists()
         """The hash lists, to be asked anew for every judgement."""
@@ -53,16 +53,16 @@ class Engine:
         self._flights: dict[str, _Flight] = {}
         self._tasks: set[asyncio.Task[Judgement]] = set()
         self._closed = False
-        self.version = "+".join([decoder.version, *(one.version for one in detectors)])
+        self.version = "+".join(part for part in (decoder.version, backend.version) if part)
         """Changes whenever a score could: what is cached under another version must be judged again."""
-        self.symbols: frozenset[str] = frozenset().union(*(d.symbols for d in detectors), self.lists.symbols)
+        self.symbols: frozenset[str] = backend.symbols | self.lists.symbols
         """Every symbol that a judgement of this engine can have, its lists' among them."""
 
     @classmethod
     def start(cls, settings: ClassifierSettings, concepts: Mapping[str, Concept]) -> Self:
         """Load all that ``settings`` names. Blocks for seconds. Raises CannotStartError with all that is missing."""
         parts = load(settings, concepts)
-        return cls(parts.decoder, parts.detectors, parts.lists, queue=settings.queue)
+        return cls(parts.decoder, Lanes(parts.detectors), parts.lists, queue=settings.queue)
 
     async def judge(self, data: bytes, *, timeout: float) -> Judgement:
         """The judgement of ``data``, without the lists (see ``Lists.look_up``), within ``timeout`` seconds.
@@ -94,8 +94,7 @@ class Engine:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._decoder.close()
-        for lane in self._lanes:
-            lane.close()
+        await self._backend.close()
         self.lists.close()
         self._helpers.shutdown(wait=False, cancel_futures=True)
 
@@ -144,20 +143,24 @@ class Engine:
 
     async def _judge(self, digest: str, data: bytes) -> Judgement:
         async with self._at_work:
-            decoded = await self._decoder.decode(data)
-            frames = await self._detect(decoded)
-        hashes = tuple(FrameHash(one.index, one.pdq) for one in decoded.hashes)
-        size = decoded.width, decoded.height
-        return Judgement(digest, decoded.media_type, *size, frames, self.version, hashes=hashes)
+            prepared = await self._decoder.decode(data, self._backend.inputs)
+            frames = await self._detect(prepared)
+        hashes = tuple(FrameHash(one.index, one.pdq) for one in prepared.hashes)
+        size = prepared.width, prepared.height
+        duration = prepared.duration
+        return Judgement(digest, prepared.media_type, *size, frames, self.version, hashes=hashes, duration=duration)
 
-    async def _detect(self, decoded: Decoded) -> tuple[JudgedFrame, ...]:
-        """Ask all detectors at the same time, each in its thread."""
-        pictures = [frame.pixels for frame in decoded.frames]
-        merged: list[dict[str, float]] = [{} for _ in pictures]
-        for found in await asyncio.gather(*(lane.judge(pictures) for lane in self._lanes)):
-            for symbols, more in zip(merged, found, strict=True):
-                symbols.update(more)
-        return tuple(
-            JudgedFrame(frame.index, symbols, frame.pdq if frame.quality >= MIN_PDQ_QUALITY else None)
-            for frame, symbols in zip(decoded.frames, merged, strict=True)
-        )
+    async def _detect(self, prepared: Prepared) -> tuple[JudgedFrame, ...]:
+        found = await self._backend.judge(prepared.rows, timeout=math.inf)
+        return tuple(_judged(frame, found, prepared.marks) for frame in prepared.frames)
+
+
+def _judged(frame: PreparedFrame, found: Mapping[str, Sequence[Symbols]], marks: Sequence[str]) -> JudgedFrame:
+    """Of the tiles of a frame the worst counts, for each symbol."""
+    symbols = dict.fromkeys(marks, 1.0)
+    for name, (start, end) in frame.rows.items():
+        for row in found[name][start:end]:
+            for symbol, score in row.items():
+                symbols[symbol] = max(score, symbols.get(symbol, 0.0))
+    pdq = frame.pdq if frame.quality >= MIN_PDQ_QUALITY else None
+    return JudgedFrame(frame.index, symbols, pdq, frame.at, frame.reading)

@@ -17,7 +17,8 @@ class DecodedFrame:
     """One view of one frame: ``pixels`` is ``uint8 [height, width, 3]`` RGB, upright, made smaller where large.
 
     ``index`` counts from 0 in the file's own order; two views of a picture with alpha have the same one. ``pdq`` is
-    64 hex digits, of ``quality`` 0…100.
+    64 hex digits, of ``quality`` 0…100. ``at``: seconds into a video. ``reading``: which of a file's several readings
+    it belongs to (``thumbnail``, say); "" is the file's own.
     """
 
     index: int
@@ -25,6 +26,8 @@ class DecodedFrame:
     pixels: Pixels
     pdq: str
     quality: int
+    at: float | None = None
+    reading: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +44,8 @@ class Decoded:
     """A file's frames. ``width``, ``height``: the file's own, upright; ``count``: frames that it has.
 
     ``truncated``: it was broken or cut short, and only part of it is to be seen. ``hashes``: of the frames between
-    those in ``frames``, where they show something else than the one before.
+    those in ``frames``, where they show something else than the one before. ``duration``: seconds, of a video.
+    ``marks``: symbols (``file.…``) of the file as a whole.
     """
 
     media_type: str
@@ -51,6 +55,8 @@ class Decoded:
     frames: tuple[DecodedFrame, ...]
     truncated: bool = False
     hashes: tuple[HashedFrame, ...] = ()
+    duration: float | None = None
+    marks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

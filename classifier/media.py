@@ -1,14 +1,17 @@
 """Bytes to frames: the decoder as the engine sees it, with its processes, bounds and causes."""
 
 import os
+from collections.abc import Mapping
 from typing import Protocol
 
-from classifier.decode import VERSION, Bounds, Decoded, DecodedFrame, Undecoded, decode, prepare
+from classifier.decode import VERSION, Bounds, Undecoded, prepare
+from classifier.inputs import InputSpec
 from classifier.pool import CrashedError, Limits, OverdueError, OverworkedError, Pool
+from classifier.preparing import Prepared, PreparedFrame, prepare_file
 from classifier.settings import DecodeSettings
 from classifier.types import CannotJudgeError
 
-__all__ = ["Decoded", "DecodedFrame", "Decoder", "MediaDecoder", "default_processes"]
+__all__ = ["Decoder", "MediaDecoder", "Prepared", "PreparedFrame", "default_processes"]
 
 
 class Decoder(Protocol):
@@ -19,8 +22,11 @@ class Decoder(Protocol):
     processes: int
     """How many files are decoded at the same time."""
 
-    async def decode(self, data: bytes) -> Decoded:
-        """The frames of one file, at least one. Raises CannotJudgeError. Cancelling it ends the work."""
+    async def decode(self, data: bytes, inputs: Mapping[str, InputSpec]) -> Prepared:
+        """The frames of one file, at least one, as ``inputs`` want them (by detector).
+
+        Raises CannotJudgeError. Cancelling it ends the work.
+        """
         ...
 
     async def close(self) -> None:
@@ -47,10 +53,10 @@ class MediaDecoder:
         """Start the processes and wait for them. Blocks. Raises CannotStartError."""
         self._pool.warm_up()
 
-    async def decode(self, data: bytes) -> Decoded:
+    async def decode(self, data: bytes, inputs: Mapping[str, InputSpec]) -> Prepared:
         """The frames of ``data``. Raises CannotJudgeError: undecodable, unsupported, too_large or timeout."""
         try:
-            result = await self._pool.run(decode, data, self._bounds)
+            result = await self._pool.run(prepare_file, data, self._bounds, dict(inputs))
         except OverdueError as error:
             raise CannotJudgeError("timeout", f"decoding: {error}") from error
         except OverworkedError as error:

@@ -25,6 +25,8 @@ class Concept(Settings):
 class ClipSettings(Settings):
     """The open_clip model: any ``model``/``pretrained`` that open_clip takes, or a local checkpoint's path.
 
+    ``coverage``: ``whole``: all of a picture is seen, in tiles where it is long; ``centre``: the crop of the middle
+    that open_clip itself makes, as other tools do.
     ``threads``: CPU threads of torch; None: one less than the cores, which are left to the doors and to decoding.
     ``model: fediward-tiny`` with ``pretrained: demo-shapes`` is the tiny model shipped with fediward.
     """
@@ -33,6 +35,7 @@ class ClipSettings(Settings):
     pretrained: str = "openai"
     device: str = "auto"
     precision: Literal["auto", "fp32", "fp16", "bf16"] = "auto"
+    coverage: Literal["whole", "centre"] = "whole"
     threads: Annotated[int, Field(ge=1, le=256)] | None = None
 
 

@@ -72,7 +72,7 @@ def tried(detector: Detector) -> Detector:
     Raises CannotStartError.
     """
     try:
-        ask(detector, [np.full((64, 64, 3), 128, dtype=np.uint8)])
+        ask(detector, np.full((1, *detector.input.size, 3), 128, dtype=np.uint8))
     except CannotJudgeError as error:
         raise CannotStartError(f"{error} (on a plain grey picture, tried at the start)") from error
     return detector

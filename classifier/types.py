@@ -7,6 +7,8 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from classifier.inputs import InputSpec, Rows
+
 type Frame = NDArray[np.uint8]
 """One picture as the detectors see it: ``uint8 [height, width, 3]``, RGB, upright, alpha laid on a ground."""
 
@@ -41,12 +43,15 @@ class JudgedFrame:
     """What was found in one frame.
 
     ``index`` counts from 0 in the file's own order; ``pdq`` is the frame's PDQ hash as 64 hex digits, or None where
-    the picture is too flat for PDQ to say anything (quality < 50).
+    the picture is too flat for PDQ to say anything (quality < 50). ``at``: seconds into a video. ``reading``: which of
+    a file's several readings it belongs to (``thumbnail``, say); "" is the file's own.
     """
 
     index: int
     symbols: Symbols
     pdq: str | None = None
+    at: float | None = None
+    reading: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +81,8 @@ class Judgement:
 
     ``media_type`` is by content; ``version`` names every detector that judged, so that a cache can tell; ``matches``
     is filled by :meth:`classifier.engine.Engine.look_up` and is empty in what is cached. ``hashes`` are those of the
-    frames that were not sampled; one that a list knows becomes a frame in ``look_up``.
+    frames that were not sampled; one that a list knows becomes a frame in ``look_up``. ``duration``: seconds, of a
+    video. ``partial``: the caller's ``stop`` ended it before every detector had judged, so it must not be remembered.
     """
 
     sha256: str
@@ -87,6 +93,8 @@ class Judgement:
     version: str
     matches: tuple[HashMatch, ...] = field(default=())
     hashes: tuple[FrameHash, ...] = field(default=())
+    duration: float | None = None
+    partial: bool = False
 
     @property
     def weight(self) -> int:
@@ -107,7 +115,7 @@ class Judgement:
 
 
 class Detector(Protocol):
-    """Something that looks at frames and gives symbols. A new one is one new file in ``classifier/detectors``."""
+    """Something that gives symbols for tiles of frames. A new one is one new file in ``classifier/detectors``."""
 
     name: str
     """The key in the configuration's ``classifier:`` section."""
@@ -115,7 +123,34 @@ class Detector(Protocol):
     """Changes whenever a score could: model, weights, concepts, pre-processing."""
     symbols: frozenset[str]
     """Every symbol it can give."""
+    input: InputSpec
+    """How it wants its frames."""
+    batch: int
+    """Rows judged in one go at which it judges the most a second."""
+    depth: int
+    """Threads that may call ``judge`` at the same time with profit: 1 on a CPU."""
 
-    def judge(self, frames: Sequence[Frame]) -> list[dict[str, float]]:
-        """Symbols for each frame, in order. Called in a thread, never on the event loop."""
+    def judge(self, rows: Rows) -> list[dict[str, float]]:
+        """Symbols for each row, in order. Called in a thread, never on the event loop."""
+        ...
+
+
+class Backend(Protocol):
+    """Where rows become symbols: detectors on this machine, or workers elsewhere."""
+
+    version: str
+    """Names every detector that judges."""
+    symbols: frozenset[str]
+    inputs: Mapping[str, InputSpec]
+    """By detector, how it wants its frames; empty where none is known (yet)."""
+
+    async def judge(self, rows: Mapping[str, Rows], *, timeout: float) -> Mapping[str, Sequence[Symbols]]:
+        """By detector, symbols for each of its rows.
+
+        Raises CannotJudgeError: timeout, busy, no_worker, detector_error.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Let go of everything."""
         ...

@@ -152,9 +152,9 @@ def _all() -> list[Listed]:
 def _verify(settings: ClipSettings) -> Verified:
     """Loading already runs a picture and a phrase; the second picture is timed, the first warms up."""
     model = OpenClipModel.load(settings)
-    picture = np.full((*model.pixels.size, 3), 127, np.uint8)
+    picture = np.full((1, *model.pixels.size, 3), 127, np.uint8)
     start = time.perf_counter()
-    model.frames([picture])
+    model.rows(picture)
     return Verified(
         model=settings.model,
         pretrained=settings.pretrained,

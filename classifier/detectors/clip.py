@@ -2,13 +2,14 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
+from classifier.inputs import InputSpec, Rows
 from classifier.openclip.model import Embeddings, OpenClipModel
 from classifier.settings import ClipSettings, Concept
-from classifier.types import CannotJudgeError, CannotStartError, Frame
+from classifier.types import CannotJudgeError, CannotStartError
 
 # Raise it when scores change for a reason that nothing else in the version shows.
 _REVISION = 1
@@ -17,13 +18,13 @@ _REVISION = 1
 class ClipDetector:
     """Gives ``clip.<concept>`` for every concept: the softmax share of its prompts against its counter-prompts.
 
-    Pictures are prepared as open_clip prepares them for this model. For most models that is a crop of the middle
-    square, so the sides of a wide picture, and top and bottom of a tall one, are not seen.
+    With ``whole``, all of a picture is seen, in several tiles where it is long; else what open_clip's own preparation
+    keeps of it, which for most models is the middle square.
     """
 
     name = "clip"
 
-    def __init__(self, model: OpenClipModel, concepts: Mapping[str, Concept]) -> None:
+    def __init__(self, model: OpenClipModel, concepts: Mapping[str, Concept], *, whole: bool = True) -> None:
         """Embed every prompt once. Raises CannotStartError without concepts, or for a prompt that is too long."""
         if not concepts:
             raise CannotStartError("the clip detector has no concept to look for; set concepts: or clip: null")
@@ -35,7 +36,9 @@ class ClipDetector:
             phrases.extend(both)
         self.model = model
         self.symbols = frozenset(self._shares)
-        self.version = _version(model, concepts)
+        self.input = model.pixels.spec(whole=whole)
+        self.batch, self.depth = model.batch, model.depth
+        self.version = _version(model, concepts, self.input)
         self._words = model.scale * model.phrases(phrases).T.astype(np.float64)
 
     @classmethod
@@ -47,20 +50,20 @@ class ClipDetector:
         ``settings.pretrained`` is a tag or the path of a checkpoint; concept names come without ``clip.``; ``threads``
         sets torch's CPU threads. Raises CannotStartError, saying what to do.
         """
-        return cls(OpenClipModel.load(settings, threads=threads), concepts)
+        return cls(OpenClipModel.load(settings, threads=threads), concepts, whole=settings.coverage == "whole")
 
-    def judge(self, frames: Sequence[Frame]) -> list[dict[str, float]]:
-        """Scores in 0…1 for each frame, in order.
+    def judge(self, rows: Rows) -> list[dict[str, float]]:
+        """Scores in 0…1 for each row, in order.
 
         Raises CannotJudgeError (``detector_error``) where the model gives no number: NaN would slip past every rule.
         """
-        return self.score(self.model.frames(frames)) if frames else []
+        return self.score(self.model.rows(rows)) if len(rows) else []
 
     def score(self, embeddings: Embeddings) -> list[dict[str, float]]:
-        """Scores of frames already embedded (``float32 [n, dimensions]``)."""
+        """Scores of rows already embedded (``float32 [n, dimensions]``)."""
         logits = embeddings @ self._words
         if not np.isfinite(logits).all():
-            raise CannotJudgeError("detector_error", f"{self.model.name} gave NaN for a frame")
+            raise CannotJudgeError("detector_error", f"{self.model.name} gave NaN for a picture")
         found: list[dict[str, float]] = [{} for _ in embeddings]
         for symbol, (part, own) in self._shares.items():
             powers = np.exp(logits[:, part] - logits[:, part].max(axis=1, keepdims=True))
@@ -70,7 +73,7 @@ class ClipDetector:
         return found
 
 
-def _version(model: OpenClipModel, concepts: Mapping[str, Concept]) -> str:
+def _version(model: OpenClipModel, concepts: Mapping[str, Concept], spec: InputSpec) -> str:
     """Name and a hash of all that a score depends on."""
     depends = {
         "revision": _REVISION,
@@ -78,6 +81,7 @@ def _version(model: OpenClipModel, concepts: Mapping[str, Concept]) -> str:
         "weights": model.weights_sha256,
         "precision": model.precision,
         "pixels": model.pixels.describe(),
+        "input": spec.as_json(),
         "concepts": {name: concept.model_dump() for name, concept in concepts.items()},
     }
     digest = hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()

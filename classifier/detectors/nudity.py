@@ -11,8 +11,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from classifier.inputs import InputSpec, Rows
 from classifier.settings import NuditySettings
-from classifier.types import CannotStartError, Frame
+from classifier.types import CannotStartError
 
 CLASSES: Mapping[str, str | None] = {
     "FEMALE_GENITALIA_EXPOSED": "nudity.explicit",
@@ -42,7 +43,14 @@ SYMBOLS: frozenset[str] = frozenset(symbol for symbol in CLASSES.values() if sym
 SIDE = 320
 """Pixels of the model's square input."""
 
-_PREPROCESSING = 1
+INPUT = InputSpec((SIDE, SIDE), "corner", "linear", stretch=2.0)
+"""As NudeNet prepares pictures, but for long ones, which are cut into tiles, and for the channel order.
+
+The model was trained on RGB (ultralytics' order); NudeNet 3.4 swaps red and blue twice (``cvtColor(RGBA2BGR)`` on what
+``imread`` gave as BGR) and so shows it BGR: its issue 203.
+"""
+
+_PREPROCESSING = 2
 _MODEL = "320n.onnx"
 _BOX = 4
 """The model's output is ``float32 [1, 4 + classes, boxes]``: x, y, width, height, then a score for each class."""
@@ -59,6 +67,9 @@ class NudityDetector:
 
     name = "nudity"
     symbols = SYMBOLS
+    input = INPUT
+    batch = 8  # one picture is as fast: this bounds how long a lane is away
+    depth = 1
 
     def __init__(self, session: _Session, input_name: str, classes: Sequence[str], version: str) -> None:
         self._session = session
@@ -104,29 +115,18 @@ class NudityDetector:
         digest = hashlib.sha256(weights).hexdigest()
         return cls(session, session.get_inputs()[0].name, names, f"nudenet-{digest[:12]}-{_PREPROCESSING}")
 
-    def judge(self, frames: Sequence[Frame]) -> list[dict[str, float]]:
-        """All symbols for each frame (``uint8 [h, w, 3]`` RGB), each in 0…1. Blocks. Threads may share it."""
-        return [self._judge_one(frame) for frame in frames]
+    def judge(self, rows: Rows) -> list[dict[str, float]]:
+        """All symbols for each row, each in 0…1. Blocks. Threads may share it."""
+        return [self._judge_one(row) for row in rows]
 
-    def _judge_one(self, frame: Frame) -> dict[str, float]:
-        (output,) = self._session.run(None, {self._input: preprocess(frame)})
+    def _judge_one(self, row: NDArray[np.uint8]) -> dict[str, float]:
+        (output,) = self._session.run(None, {self._input: planes(row)})
         return {symbol: float(np.clip(output[0, rows].max(), 0.0, 1.0)) for symbol, rows in self._rows.items()}
 
 
-def preprocess(frame: Frame) -> NDArray[np.float32]:
-    """``float32 [1, 3, 320, 320]`` in 0…1, RGB: padded right and below with black to a square, then resized.
-
-    As NudeNet does it but for the channel order. The model was trained on RGB (ultralytics' order); NudeNet 3.4 swaps
-    red and blue twice (``cvtColor(RGBA2BGR)`` on what ``imread`` gave as BGR) and so shows it BGR: its issue 203.
-    """
-    import cv2
-
-    height, width, _ = frame.shape
-    side = max(height, width)
-    # Bilinear without a filter, as NudeNet does it, skips pixels of a large picture; ours come made smaller already.
-    padded = cv2.copyMakeBorder(frame, 0, side - height, 0, side - width, cv2.BORDER_CONSTANT, value=(0, 0, 0))
-    resized = cv2.resize(padded, (SIDE, SIDE), interpolation=cv2.INTER_LINEAR)
-    return np.ascontiguousarray(resized.transpose(2, 0, 1)[np.newaxis], dtype=np.float32) / np.float32(255)
+def planes(row: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """One row to the model's input: ``float32 [1, 3, 320, 320]`` in 0…1, RGB."""
+    return np.ascontiguousarray(row.transpose(2, 0, 1)[np.newaxis], dtype=np.float32) / np.float32(255)
 
 
 def default_threads() -> int:

@@ -7,15 +7,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from classifier.inputs import Rows
 from classifier.openclip.pixels import Pixels
 from classifier.openclip.weights import Weights, find, offline, open_clip, sha256
 from classifier.settings import ClipSettings
-from classifier.types import CannotStartError, Frame
+from classifier.types import CannotStartError
 
 type Embeddings = NDArray[np.float32]
 """``float32 [n, dimensions]``, each row of length 1."""
 
-_BATCH = 64  # frames in one forward pass: bounds memory, and more is no faster
+_BATCH = 64  # rows in one forward pass: bounds memory, and more is no faster
 _PARTS_SHOWN = 300  # characters of torch's message on a checkpoint that does not fit; it would list every layer
 
 
@@ -30,6 +31,8 @@ class OpenClipModel:
         self.device = device
         self.precision = precision
         self.pixels = Pixels.of(model.visual.preprocess_cfg)
+        self.depth = 2 if device.startswith("cuda") else 1
+        self.batch = _BATCH
         self.scale = float(model.logit_scale.detach().float().exp())
         self._model = model
         self._tokenizer = tokenizer
@@ -81,15 +84,15 @@ class OpenClipModel:
         """Length of an embedding."""
         return int(self.phrases(["a picture"]).shape[1])
 
-    def frames(self, frames: Sequence[Frame]) -> Embeddings:
-        """Embeddings of frames of any sizes, in order."""
+    def rows(self, rows: Rows) -> Embeddings:
+        """Embeddings of pictures in the model's own size (see ``pixels``), in order."""
         import torch
 
-        if not frames:
+        if not len(rows):
             return np.empty((0, self.dimensions), np.float32)
         found = []
-        for start in range(0, len(frames), _BATCH):
-            pixels = torch.from_numpy(self.pixels.batch(frames[start : start + _BATCH])).to(self.device)
+        for start in range(0, len(rows), _BATCH):
+            pixels = torch.from_numpy(rows[start : start + _BATCH]).to(self.device)
             with torch.inference_mode():
                 planes = pixels.permute(0, 3, 1, 2).float().mul_(self._gain).add_(self._offset)
                 found.append(_unit(self._model.encode_image(planes.contiguous().to(self._dtype))))
@@ -113,10 +116,11 @@ class OpenClipModel:
 
     def try_out(self) -> str | None:
         """One picture and one phrase through the model: None if both work, else what is wrong."""
-        ramp = np.tile(np.linspace(0, 255, 97, dtype=np.uint8)[None, :, None], (80, 1, 3))
+        high, wide = self.pixels.size
+        ramp = np.tile(np.linspace(0, 255, wide, dtype=np.uint8)[None, None, :, None], (1, high, 1, 3))
         where = f"on {self.device} in {self.precision}"
         try:
-            found = (self.frames([ramp]), self.phrases(["a picture"]))
+            found = (self.rows(ramp), self.phrases(["a picture"]))
         # Whatever a device or a precision raises that a model cannot run on.
         except Exception as error:
             return f"a trial picture failed {where}: {type(error).__name__}: {error}"

@@ -1,0 +1,138 @@
+"""Frames to what a detector takes: tiles of its own input size that together show the whole frame."""
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from classifier.flatten import Pixels
+
+type Rows = NDArray[np.uint8]
+"""Tiles of one size, ``uint8 [n, height, width, 3]`` RGB: what one detector judges in one go."""
+
+type Box = tuple[float, float, float, float]
+"""Left, top, right, bottom in the frame's pixels."""
+
+OVERLAP = 0.2
+"""Share of a tile that it has in common with the next, so that nothing is seen only as two halves."""
+MOST = 16
+"""Tiles of one frame at most; a longer strip is stretched."""
+
+_FILTERS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
+
+
+@dataclass(frozen=True, slots=True)
+class InputSpec:
+    """How a detector wants a frame. Plain values, as it travels to other machines. ``size`` is (height, width).
+
+    ``fit``: ``squash``: stretched to the size; ``pad``: in the middle, with ``fill`` around it; ``corner``: at the top
+    left, with ``fill`` around it (NudeNet's way); ``centre``: the crop of the middle, as open_clip does it, the only
+    one that does not show all. ``linear`` is OpenCV's filter, without antialiasing. ``stretch``: how far the frame's
+    aspect may be from the size's, for one tile to show all of it.
+    """
+
+    size: tuple[int, int]
+    fit: Literal["squash", "pad", "corner", "centre"]
+    interpolation: Literal["bicubic", "bilinear", "linear"] = "bicubic"
+    fill: int = 0
+    stretch: float = 1.42
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values."""
+        found = msgspec.to_builtins(self)
+        assert isinstance(found, dict)
+        return found
+
+    @classmethod
+    def of_json(cls, values: object) -> Self:
+        """The spec of :meth:`as_json`'s values. Raises msgspec.ValidationError."""
+        return msgspec.convert(values, cls)
+
+
+def windows(width: int, height: int, spec: InputSpec, most: int = MOST) -> list[Box]:
+    """The parts of a frame, in order along its longer side, that become a tile each: together all of it."""
+    whole = (0.0, 0.0, float(width), float(height))
+    aspect = width / height * spec.size[0] / spec.size[1]
+    longer = max(aspect, 1 / aspect)
+    if spec.fit == "centre" or longer <= spec.stretch or most <= 1:
+        return [whole]
+    tile = math.sqrt(spec.stretch)
+    count = 1 + math.ceil((longer - tile) / ((1 - OVERLAP) * tile) - 1e-9)
+    if count > most:
+        count = most
+        tile = longer / (1 + (1 - OVERLAP) * (count - 1))
+    along = float(width if aspect > 1 else height)
+    length = along * tile / longer
+    starts = [(along - length) * number / (count - 1) for number in range(count)]
+    if aspect > 1:
+        return [(start, 0.0, min(start + length, along), float(height)) for start in starts]
+    return [(0.0, start, float(width), min(start + length, along)) for start in starts]
+
+
+def rows(frame: Pixels, spec: InputSpec, most: int = MOST) -> Rows:
+    """The tiles of a frame of any size (``uint8 [h, w, 3]`` RGB), at least one, at most ``most``."""
+    height, width, _ = frame.shape
+    boxes = windows(width, height, spec, most)
+    tiles = np.empty((len(boxes), *spec.size, 3), np.uint8)
+    if spec.fit == "corner":
+        for tile, box in zip(tiles, boxes, strict=True):
+            _corner(frame, box, spec, tile)
+        return tiles
+    image = Image.fromarray(np.ascontiguousarray(frame))
+    for tile, box in zip(tiles, boxes, strict=True):
+        _place(image, box, spec, tile)
+    return tiles
+
+
+def _place(image: Image.Image, box: Box, spec: InputSpec, out: Pixels) -> None:
+    high, wide = spec.size
+    left, top, right, bottom = box
+    size = (wide, high)
+    if spec.fit == "pad":
+        ratio = max((bottom - top) / high, (right - left) / wide)
+        size = (min(wide, max(1, round((right - left) / ratio))), min(high, max(1, round((bottom - top) / ratio))))
+    elif spec.fit == "centre":
+        box = _middle(image.width, image.height, spec.size)
+    kept = np.asarray(image.resize(size, _FILTERS[spec.interpolation], box))
+    if kept.shape == out.shape:
+        out[:] = kept
+        return
+    out[:] = spec.fill
+    y, x = (out.shape[0] - kept.shape[0]) // 2, (out.shape[1] - kept.shape[1]) // 2
+    out[y : y + kept.shape[0], x : x + kept.shape[1]] = kept
+
+
+def _middle(width: int, height: int, size: tuple[int, int]) -> Box:
+    """open_clip transform.py:image_transform and torchvision's Resize and CenterCrop, rounding as they do."""
+    high, wide = size
+    if high == wide:
+        short = min(width, height)
+        resized = (int(wide * width / short), int(high * height / short))
+    else:
+        ratio = min(height / high, width / wide)
+        resized = (max(1, round(width / ratio)), max(1, round(height / ratio)))
+    corner = (round((resized[0] - wide) / 2), round((resized[1] - high) / 2))
+    # Where the crop lies in the frame, in its own pixels: Pillow then never computes what is cropped away.
+    scale_x, scale_y = width / resized[0], height / resized[1]
+    return (
+        corner[0] * scale_x,
+        corner[1] * scale_y,
+        min(width, (corner[0] + wide) * scale_x),
+        min(height, (corner[1] + high) * scale_y),
+    )
+
+
+def _corner(frame: Pixels, box: Box, spec: InputSpec, out: Pixels) -> None:
+    import cv2
+
+    left, top, right, bottom = (round(edge) for edge in box)
+    part = frame[top:bottom, left:right]
+    height, width, _ = part.shape
+    side = max(height, width)
+    fill = (spec.fill,) * 3
+    padded = cv2.copyMakeBorder(part, 0, side - height, 0, side - width, cv2.BORDER_CONSTANT, value=fill)
+    out[:] = cv2.resize(padded, (spec.size[1], spec.size[0]), interpolation=cv2.INTER_LINEAR)
