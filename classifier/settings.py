@@ -46,11 +46,25 @@ class NuditySettings(Settings):
 
 
 class HashListSettings(Settings):
-    """One list of known hashes; its symbol is ``hash.<name>``. ``distance``: PDQ bits that may differ, inclusive."""
+    """One list of known hashes; its symbol is ``hash.<name>``, or ``allow.<name>`` where it is an allow list.
+
+    ``match``: the kind of hash in lines that name none; None: each line names its own. ``distance``: PDQ bits that may
+    differ, inclusive. ``variants``: rotated and mirrored pictures match too. ``allow``: what matches passes.
+    """
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$", max_length=64)]
     file: Path
-    distance: Annotated[int, Field(ge=0, le=64)] = 31
+    match: Literal["md5", "sha1", "sha256", "pdq"] | None = None
+    distance: Annotated[int, Field(ge=0, le=64)] | None = None
+    variants: bool = False
+    allow: bool = False
+
+    @property
+    def bits(self) -> int:
+        """PDQ bits that may differ: 31, as PDQ's authors advise; in an allow list none, since it lets by."""
+        if self.distance is not None:
+            return self.distance
+        return 0 if self.allow else 31
 
 
 class DecodeSettings(Settings):
@@ -63,11 +77,36 @@ class DecodeSettings(Settings):
     frames: Annotated[int, Field(ge=1, le=64)] = 8
 
 
+class TlsSettings(Settings):
+    """PEM files: ``ca`` instead of the system's authorities; ``cert`` and ``key`` to show who we are."""
+
+    ca: Path | None = None
+    cert: Path | None = None
+    key: Path | None = None
+
+
+class WorkersSettings(Settings):
+    """Workers on other machines, met at a NATS server.
+
+    ``nats``: URLs (``nats://`` or ``tls://``), which may hold a secret: never shown. ``tls``: encrypted even where the URL
+    does not say so. ``nkey``, ``creds``: files that prove who we are. ``fallback``: who judges where no worker is there.
+    ``subject``: the first word of every subject, so that two sites can share a server.
+    """
+
+    nats: Annotated[tuple[str, ...], Field(min_length=1, max_length=16, repr=False)]
+    tls: TlsSettings | None = None
+    nkey: Path | None = None
+    creds: Path | None = None
+    fallback: Literal["none", "local"] = "none"
+    subject: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$", max_length=64)] = "fediward"
+
+
 class ClassifierSettings(Settings):
-    """Which detectors judge, and with what. A detector set to null is off."""
+    """Which detectors judge, and with what. A detector set to null is off. ``workers``: None is this machine."""
 
     clip: ClipSettings | None = ClipSettings()
     nudity: NuditySettings | None = NuditySettings()
     hashes: tuple[HashListSettings, ...] = ()
     decode: DecodeSettings = DecodeSettings()
     queue: Annotated[int, Field(ge=1, le=100_000)] = 256
+    workers: WorkersSettings | None = None

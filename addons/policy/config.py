@@ -21,7 +21,7 @@ from addons.policy.sections import Classifier, Doors, Fetch, File, LedgerSection
 from addons.policy.translate import translate
 from addons.policy.values import Address, Upstream
 from classifier.detectors.nudity import SYMBOLS as NUDITY_SYMBOLS
-from classifier.settings import Concept, HashListSettings
+from classifier.settings import Concept, HashListSettings, TlsSettings, WorkersSettings
 
 _WEIGHTS = (".pt", ".pth", ".bin", ".safetensors")
 
@@ -56,7 +56,9 @@ class Config:
 
     def policy(self) -> Policy:
         """The rules and reactions, compiled. Its version hangs on all that a decision hangs on but lists' contents."""
-        classifier = self.classifier.model_dump(exclude={"hashes": {"__all__": {"file"}}, "queue": True})
+        classifier = self.classifier.model_dump(
+            exclude={"hashes": {"__all__": {"file"}}, "queue": True, "workers": True}
+        )
         salt = repr(
             (
                 (self.server.software, self.server.domains, self.server.image_mode),
@@ -67,10 +69,11 @@ class Config:
         return Policy(self.rules, self.on.actions(), observe=self.observe, salt=salt)
 
 
-def load(path: Path, *, env: Mapping[str, str]) -> Config:
+def load(path: Path, *, env: Mapping[str, str], lists: bool = True) -> Config:
     """The configuration in ``path``. Raises ConfigError with everything that is wrong with it, unreadable too.
 
-    ``env``: what ``${NAME}`` in a value stands for.
+    ``env``: what ``${NAME}`` in a value stands for. ``lists``: False where the hash lists' files may be missing, as
+    a worker never asks them.
     """
     try:
         with path.open("rb") as file:
@@ -78,10 +81,10 @@ def load(path: Path, *, env: Mapping[str, str]) -> Config:
     except OSError as error:
         message = f"cannot be read: {error.strerror}"
         raise ConfigError([Problem(str(path), 1, 1, message, "a configuration file")]) from None
-    return parse(raw, path=path, env=env)
+    return parse(raw, path=path, env=env, lists=lists)
 
 
-def parse(raw: bytes, *, path: Path, env: Mapping[str, str]) -> Config:
+def parse(raw: bytes, *, path: Path, env: Mapping[str, str], lists: bool = True) -> Config:
     """As :func:`load`, of bytes that are (or would be) in ``path``; relative paths start from its folder."""
     document, problems = read(raw, str(path), env)
     settings: File | None = None
@@ -104,7 +107,8 @@ def parse(raw: bytes, *, path: Path, env: Mapping[str, str]) -> Config:
     if settings is not None:
         problems += _at_odds(document, settings)
         settings = _placed(settings, path.absolute().parent)
-        problems += _missing_lists(document, settings)
+        problems += _missing_lists(document, settings) if lists else []
+        problems += _missing_proofs(document, settings)
     if problems or settings is None:
         raise ConfigError(problems)
     return Config(
@@ -267,13 +271,18 @@ def _placed(settings: File, folder: Path) -> File:
     clip = classifier.clip
     if clip is not None and (clip.pretrained.startswith((".", "/")) or clip.pretrained.endswith(_WEIGHTS)):
         clip = clip.model_copy(update={"pretrained": str(folder / clip.pretrained)})
+    workers = classifier.workers
+    if workers is not None:
+        found = {key: folder / file for key, file in _files(workers).items()}
+        tls = workers.tls and workers.tls.model_copy(update={k: found[k] for k in ("ca", "cert", "key") if k in found})
+        workers = workers.model_copy(update={"tls": tls} | {k: found[k] for k in ("nkey", "creds") if k in found})
     url = settings.ledger.url
     scheme, _, file = url.partition(":///")
     if scheme == "sqlite" and file and not file.startswith(("/", ":memory:", "file:")):
         url = f"{scheme}:///{folder / file}"
     return settings.model_copy(
         update={
-            "classifier": classifier.model_copy(update={"hashes": hashes, "clip": clip}),
+            "classifier": classifier.model_copy(update={"hashes": hashes, "clip": clip, "workers": workers}),
             "ledger": settings.ledger.model_copy(update={"url": url}),
         }
     )
@@ -287,4 +296,26 @@ def _missing_lists(document: Document, settings: File) -> list[Problem]:
             line, column, node = document.nearest(("classifier", "hashes", index, "file"))
             message = f"there is no file {node.quoted}, or it cannot be read"
             problems.append(document.problem(line, column, message, "a CSV of kind,hash,source,note"))
+    return problems
+
+
+def _files(workers: WorkersSettings) -> dict[str, Path]:
+    """The files that meeting the workers needs, by key."""
+    tls = workers.tls or TlsSettings()
+    named = {"ca": tls.ca, "cert": tls.cert, "key": tls.key, "nkey": workers.nkey, "creds": workers.creds}
+    return {key: file for key, file in named.items() if file is not None}
+
+
+def _missing_proofs(document: Document, settings: File) -> list[Problem]:
+    """Keys and certificates that are not there: the NATS server would be knocked at in vain."""
+    problems = []
+    workers = settings.classifier.workers
+    files = _files(workers) if workers else {}
+    for key, file in files.items():
+        place: Place = ("classifier", "workers", *(("tls",) if key in ("ca", "cert", "key") else ()), key)
+        line, column, node = document.nearest(place)
+        if not file.is_file():
+            problems.append(document.problem(line, column, f"there is no file {node.quoted}, or it cannot be read"))
+        elif key == "key" and "cert" not in files:
+            problems.append(document.problem(line, column, "a key without the certificate it is for", "cert: FILE too"))
     return problems

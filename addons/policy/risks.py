@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from ipaddress import ip_address
+from urllib.parse import urlsplit
 
 from addons.policy.document import Document, Place
 from addons.policy.problems import Problem
@@ -24,6 +25,7 @@ def risks(document: Document, settings: File, rules: Sequence[Rule]) -> list[Pro
         *_nothing_kept_out(document, settings, rules),
         *_open_doors(document, settings),
         *_idle(document, settings, rules),
+        *_overheard(document, settings),
     ]
 
 
@@ -87,3 +89,23 @@ def _idle(document: Document, settings: File, rules: Sequence[Rule]) -> Iterator
             place = ("classifier", "hashes", index)
             message = f'no rule asks for the hash list "{listed.name}"'
             yield _warning(document, place, message, f"a rule on hash.{listed.name} or hash.*")
+
+
+def _overheard(document: Document, settings: File) -> Iterator[Problem]:
+    """Pictures and secrets that others on the way could read."""
+    workers = settings.classifier.workers
+    if workers is None or workers.tls is not None:
+        return
+    for url in workers.nats:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        if parts.scheme == "nats" and host != "localhost" and not _loopback(host):
+            message = "pictures (and a password in the URL) go unencrypted to the NATS server"
+            yield _warning(document, ("classifier", "workers"), message, "tls://, or tls: {} beside nats:")
+
+
+def _loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -10,7 +10,7 @@ from addons.policy.conditions import Software
 from addons.policy.rules import ACTIONS, NOT_YET
 from addons.policy.values import Address, Network, Upstream, refusal
 from addons.policy.words import Action, Cause
-from classifier.settings import ClassifierSettings, DecodeSettings, Settings
+from classifier.settings import ClassifierSettings, DecodeSettings, Settings, TlsSettings, WorkersSettings
 
 LATER = "not yet in this version"
 
@@ -105,18 +105,40 @@ class Decode(DecodeSettings):
     memory: Annotated[int, BeforeValidator(values.size("64MiB", "64GiB"))] = 1 << 30
 
 
+class Workers(WorkersSettings):
+    """``classifier.workers``: where workers on other machines are met."""
+
+    nats: Annotated[
+        tuple[Annotated[str, BeforeValidator(values.broker)], ...],
+        BeforeValidator(_listed),
+        Field(min_length=1, max_length=16, repr=False, description="the NATS server's URL, nats://host:4222"),
+    ]
+    tls: Annotated[TlsSettings | None, BeforeValidator(_default_if_empty)] = None
+
+    @field_validator("creds")
+    @classmethod
+    def _one_proof(cls, value: object, info: ValidationInfo) -> object:
+        if value is not None and info.data.get("nkey") is not None:
+            raise refusal("creds and nkey are two ways to say who we are", "one of them")
+        return value
+
+
+def _workers(value: object) -> object:
+    """None for ``local``, and a section of its own for a URL alone."""
+    if value == "local":
+        return None
+    if isinstance(value, Mapping | Workers):
+        return value
+    if isinstance(value, str | list) and value:
+        return {"nats": value}
+    raise refusal("{text} is no place for workers", "local, or the URL of a NATS server, such as nats://host:4222")
+
+
 class Classifier(ClassifierSettings):
     """``classifier:``: the detectors, and where they run."""
 
     decode: Annotated[Decode, BeforeValidator(_default_if_empty)] = Decode()
-    workers: Literal["local"] = "local"
-
-    @field_validator("workers", mode="before")
-    @classmethod
-    def _local(cls, value: object) -> object:
-        if isinstance(value, Mapping) or (isinstance(value, str) and value.startswith(("nats:", "tls:"))):
-            raise refusal(f"workers elsewhere are {LATER}", "local")
-        return value
+    workers: Annotated[Workers | None, BeforeValidator(_workers)] = None
 
 
 def _action(value: object) -> object:

@@ -21,6 +21,7 @@ type Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 REFUSAL = "fediward"
 _LISTEN = "host:port, such as 127.0.0.1:8540 or [::1]:8540"
 _UPSTREAM = "scheme, host and port only, such as http://127.0.0.1:8536"
+_BROKER = "nats://host:4222, or tls:// where it must be encrypted"
 _ENDS = re.compile(r"(?P<host>\[[^\]]*\]|[^:\[\]]*):(?P<port>[0-9]{1,5})\Z")
 
 
@@ -85,6 +86,23 @@ def upstream(value: object) -> Upstream:
     if url.path not in ("", "/") or "?" in value or "#" in value or "@" in url.netloc:
         raise refusal("{text} has more than a scheme, a host and a port", _UPSTREAM)
     return Upstream("https" if url.scheme == "https" else "http", host, port or (443 if url.scheme == "https" else 80))
+
+
+def broker(value: object) -> str:
+    """``nats://host:4222`` or ``tls://…``; ``user:password@`` or ``token@`` may stand before the host."""
+    if not isinstance(value, str):
+        raise refusal("{text} is not the URL of a NATS server", _BROKER)
+    try:
+        url = urlsplit(value)
+        port = url.port
+    except ValueError:
+        raise refusal("{text} is not the URL of a NATS server", _BROKER) from None
+    if url.scheme not in ("nats", "tls") or normal_host(url.hostname or "") is None or port == 0:
+        hint = "write nats:// before it" if "://" not in value else ""
+        raise refusal("{text} is not the URL of a NATS server", _BROKER, hint=hint)
+    if url.path not in ("", "/") or "?" in value or "#" in value or re.search(r"[\x00-\x20\\]", value):
+        raise refusal("{text} has more than a scheme, who we are, a host and a port", _BROKER)
+    return value
 
 
 def host(value: object) -> str:

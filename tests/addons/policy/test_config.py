@@ -37,7 +37,7 @@ def test_upstream_and_listen_alone_are_a_valid_file() -> None:
     assert config.classifier.clip is not None
     assert (config.classifier.clip.model, config.classifier.clip.pretrained) == ("ViT-L-14", "openai")
     assert config.classifier.nudity is not None
-    assert config.classifier.workers == "local"
+    assert config.classifier.workers is None
     assert config.fetch.max_bytes == 40 << 20
     assert config.fetch.user_agent is None
     assert config.limits.memory == 512 << 20
@@ -268,6 +268,60 @@ def test_hash_lists_must_be_there_and_have_names_of_their_own(tmp_path: Path) ->
     ]
 
 
+def test_a_worker_needs_no_hash_lists_but_its_keys(tmp_path: Path) -> None:
+    proofs = "{nats: tls://a, nkey: k, tls: {ca: c, cert: d, key: e}}"
+    text = f"{SERVER}classifier: {{hashes: [{{name: h, file: h.csv}}], workers: {proofs}}}\n"
+    path = tmp_path / "c.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load(path, env={}, lists=False)
+    assert [problem.message for problem in caught.value.problems] == [
+        f'there is no file "{name}", or it cannot be read' for name in "kcde"
+    ]
+    for name in "kcde":
+        (tmp_path / name).touch()
+    workers = load(path, env={}, lists=False).classifier.workers
+    assert workers is not None
+    assert workers.tls is not None
+    assert (workers.nkey, workers.creds) == (tmp_path / "k", None)
+    assert (workers.tls.ca, workers.tls.cert, workers.tls.key) == (tmp_path / "c", tmp_path / "d", tmp_path / "e")
+    with pytest.raises(ConfigError, match=r"h\.csv"):
+        load(path, env={})
+
+
+@pytest.mark.parametrize(
+    ("workers", "problem"),
+    [
+        ("{nats: tls://a, tls: {key: /dev/zero}}", 'there is no file "/dev/zero", or it cannot be read'),
+        ("{nats: tls://a, tls: {key: c.yaml}}", "a key without the certificate it is for"),
+        ("{nats: tls://a, nkey: c.yaml, creds: c.yaml}", "creds and nkey are two ways to say who we are"),
+        ("{nats: []}", "classifier.workers.nats is too short"),
+        (f"[{', '.join(['tls://a'] * 17)}]", "classifier.workers.nats is too long"),
+        ("{}", "classifier.workers.nats is missing"),
+        ("[]", "a list is no place for workers"),
+        ("5", '"5" is no place for workers'),
+        ("", "nothing is no place for workers"),
+        ("{nats: tls://a, subject: a.b}", '"a.b" cannot be classifier.workers.subject'),
+        ("{nats: tls://a, fallback: busy}", '"busy" is not a value of classifier.workers.fallback'),
+    ],
+)
+def test_workers_that_cannot_be_met(tmp_path: Path, workers: str, problem: str) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text(f"{SERVER}classifier:\n  workers: {workers}\n")
+    with pytest.raises(ConfigError) as caught:
+        load(path, env={})
+    assert [found.message for found in caught.value.problems] == [problem]
+
+
+@pytest.mark.parametrize(
+    "workers", ["tls://a", "[tls://a]", "{nats: tls://a}", "{nats: [tls://a], tls: , fallback: none}"]
+)
+def test_a_url_alone_is_where_workers_are_met(workers: str) -> None:
+    found = _config(f"{SERVER}classifier: {{workers: {workers}}}").classifier.workers
+    assert found is not None
+    assert (found.nats, found.fallback, found.subject) == (("tls://a",), "none", "fediward")
+
+
 def test_known_hashes_alone(tmp_path: Path) -> None:
     (tmp_path / "h.csv").write_text("kind,hash,source,note\n")
     text = SERVER + "rules: known-hashes\nclassifier: {clip: null, nudity: null, hashes: [{name: a, file: h.csv}]}\n"
@@ -322,7 +376,9 @@ def test_the_policys_version_hangs_on_what_decisions_hang_on(text: str) -> None:
     assert _config(SERVER).policy().version != _config(SERVER + text).policy().version
 
 
-@pytest.mark.parametrize("text", ["ledger: {keep: 5d}", "classifier: {queue: 7}", "# a comment"])
+@pytest.mark.parametrize(
+    "text", ["ledger: {keep: 5d}", "classifier: {queue: 7}", "classifier: {workers: tls://a}", "# a comment"]
+)
 def test_and_on_nothing_else(text: str) -> None:
     elsewhere = Path("/elsewhere")
     assert _config(SERVER).policy().version == _config(SERVER + text, elsewhere).policy().version
@@ -337,4 +393,8 @@ def test_nothing_in_it_can_be_changed() -> None:
 def test_a_secret_is_not_in_what_it_prints() -> None:
     config = _config(SERVER + "ledger: {url: 'postgresql://u:${WORD}@h/d'}", WORD="hunter2")
     assert config.ledger.url == "postgresql://u:hunter2@h/d"
+    assert "hunter2" not in repr(config)
+    config = _config(SERVER + "classifier: {workers: 'tls://u:${WORD}@h'}", WORD="hunter2")
+    assert config.classifier.workers is not None
+    assert config.classifier.workers.nats == ("tls://u:hunter2@h",)
     assert "hunter2" not in repr(config)

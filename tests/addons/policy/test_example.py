@@ -13,10 +13,10 @@ from addons.policy.reading import read
 from addons.policy.rules import RULE_KEYS
 from addons.policy.sections import Decode, Doors, FetchDoor, File, PictrsDoor, ValidateDoor
 from addons.policy.words import Cause
-from classifier.settings import ClipSettings, Concept, HashListSettings, NuditySettings
+from classifier.settings import ClipSettings, Concept, HashListSettings, NuditySettings, TlsSettings, WorkersSettings
 
 # Sections that stand in the example as "#" settings only, since they are none by default.
-COMMENTED = (FetchDoor, PictrsDoor, ValidateDoor, HashListSettings, Concept)
+COMMENTED = (FetchDoor, PictrsDoor, ValidateDoor, HashListSettings, Concept, WorkersSettings, TlsSettings)
 
 
 def _document(text: str) -> Document:

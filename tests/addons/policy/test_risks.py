@@ -67,6 +67,20 @@ def test_the_defaults_are_no_risk() -> None:
             SERVER + "classifier: {clip: {}}\nrules: [{name: r, when: {nudity.explicit: 1}, do: drop}]",
             ["2:20: the detector clip is on and no rule asks for what it finds"],
         ),
+        *(
+            (SERVER + f"classifier: {{workers: {{{workers}}}}}", [])
+            for workers in (
+                "nats: 'nats://127.0.0.1'",
+                "nats: 'nats://[::1]'",
+                "nats: 'nats://localhost'",
+                "nats: 'tls://a'",
+                "nats: 'nats://a', tls: {}",
+            )
+        ),
+        (
+            SERVER + "classifier: {workers: ['tls://a', 'nats://p@10.0.0.1:1']}",
+            ["2:23: pictures (and a password in the URL) go unencrypted to the NATS server"],
+        ),
     ],
 )
 def test_risks(text: str, warnings: list[str]) -> None:

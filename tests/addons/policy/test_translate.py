@@ -102,9 +102,10 @@ def _problems(text: str) -> list[str]:
             "  expected: no other door than the inbox",
         ),
         (
-            SERVER + "classifier: {workers: {nats: 'nats://a'}}\n",
-            "c.yaml:2:23: workers elsewhere are not yet in this version\n"
-            "  classifier: {workers: {nats: 'nats://a'}}\n                        ^\n  expected: local",
+            SERVER + "classifier: {workers: a:4222}\n",
+            'c.yaml:2:23: "a:4222" is not the URL of a NATS server\n  classifier: {workers: a:4222}\n'
+            "                        ^\n  expected: nats://host:4222, or tls:// where it must be encrypted\n"
+            "  write nats:// before it",
         ),
         (
             SERVER + "classifier: {hashes: [{file: x}]}\n",
@@ -135,6 +136,8 @@ def test_all_are_told_at_once() -> None:
         "mode: '${SECRET}'",
         "limits: {media: '${SECRET}', header_time: '${SECRET}'}",
         "classifier: {decode: {pixels: '${SECRET}'}, workers: '${SECRET}', clip: '${SECRET}'}",
+        "classifier: {workers: 'nats://u:${SECRET}@h/x'}",
+        "classifier: {workers: {nats: ['nats://${SECRET}@'], nkey: '${SECRET}', fallback: '${SECRET}'}}",
         "on: {busy: '${SECRET}'}",
         "server: {listen: '${SECRET}', upstream: 'http://${SECRET}@a'}",
         "server: {domains: ['${SECRET}/'], trusted_proxies: '${SECRET}'}",

@@ -77,6 +77,31 @@ def test_no_upstreams(text: object, message: str) -> None:
     assert _refused(values.upstream, text)[0] == f"{{text}} {message}"
 
 
+@pytest.mark.parametrize(
+    "url", ["nats://a", "tls://u:p%40@nats.example.org:4222/", "nats://token@[::1]:1", "nats://127.0.0.1:65535"]
+)
+def test_brokers(url: str) -> None:
+    assert values.broker(url) == url
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a:4222", "is not the URL of a NATS server"),
+        ("ws://a", "is not the URL of a NATS server"),
+        ("nats://", "is not the URL of a NATS server"),
+        ("nats://a:0", "is not the URL of a NATS server"),
+        ("nats://a:65536", "is not the URL of a NATS server"),
+        (4222, "is not the URL of a NATS server"),
+        ("nats://a/b", "has more than a scheme, who we are, a host and a port"),
+        ("nats://a?b", "has more than a scheme, who we are, a host and a port"),
+        ("nats://u:p\r\nPUB@a", "has more than a scheme, who we are, a host and a port"),
+    ],
+)
+def test_no_brokers(text: object, message: str) -> None:
+    assert _refused(values.broker, text)[0] == "{text} " + message
+
+
 def test_a_message_never_holds_the_value() -> None:
     for parse in (
         values.address,
