@@ -6,11 +6,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A file's kind. ``pillow`` is the one Pillow format that may open it; None: not judged, ``why`` says why."""
+    """A file's kind. ``pillow`` is the one Pillow format that may open it, ``video`` the one libav format.
+
+    Neither: it is not judged, ``why`` says why. ``video`` and ``why``: a sound, in which only a cover can be judged.
+    """
 
     media_type: str
     pillow: str | None = None
     why: str = ""
+    video: str = ""
 
 
 _JPEG = Kind("image/jpeg", "JPEG")
@@ -22,18 +26,19 @@ _TIFF = Kind("image/tiff", "TIFF")
 _ICO = Kind("image/x-icon", "ICO")
 _AVIF = Kind("image/avif", "AVIF")
 _HEIC = Kind("image/heic", "HEIF")
+_JXL = Kind("image/jxl", "JXL")
 
 
-def _video(media_type: str) -> Kind:
-    return Kind(media_type, why="video is not judged in this version")
+def _video(media_type: str, format: str) -> Kind:
+    return Kind(media_type, video=format)
 
 
 def _other(media_type: str, name: str) -> Kind:
     return Kind(media_type, why=f"{name} is not a kind of picture that is judged")
 
 
-def _audio(media_type: str) -> Kind:
-    return _other(media_type, "audio")
+def _audio(media_type: str, format: str = "") -> Kind:
+    return Kind(media_type, why="audio is not a kind of picture that is judged", video=format)
 
 
 UNKNOWN = _other("application/octet-stream", "this file (its first bytes are of no known kind)")
@@ -50,20 +55,19 @@ _PREFIXES: tuple[tuple[bytes, Kind], ...] = (
     (b"MM\x00+", _TIFF),
     (b"\x00\x00\x01\x00", _ICO),
     (b"\x00\x00\x02\x00", _ICO),
-    (b"\x1aE\xdf\xa3", _video("video/webm")),
-    (b"FLV\x01", _video("video/x-flv")),
-    (b"\x00\x00\x01\xba", _video("video/mpeg")),
-    (b"\x00\x00\x01\xb3", _video("video/mpeg")),
+    (b"FLV\x01", _other("video/x-flv", "FLV")),
+    (b"\x00\x00\x01\xba", _other("video/mpeg", "MPEG")),
+    (b"\x00\x00\x01\xb3", _other("video/mpeg", "MPEG")),
     (b"%PDF-", _other("application/pdf", "PDF")),
-    (b"\xff\x0a", _other("image/jxl", "JPEG XL")),
-    (b"\x00\x00\x00\x0cJXL \r\n\x87\n", _other("image/jxl", "JPEG XL")),
+    (b"\xff\x0a", _JXL),
+    (b"\x00\x00\x00\x0cJXL \r\n\x87\n", _JXL),
     (b"\x00\x00\x00\x0cjP  \r\n\x87\n", _other("image/jp2", "JPEG 2000")),
     (b"\xff\x4f\xff\x51", _other("image/jp2", "JPEG 2000")),
     (b"8BPS", _other("image/vnd.adobe.photoshop", "PSD")),
-    (b"ID3", _audio("audio/mpeg")),
-    *((bytes((0xFF, second)), _audio("audio/mpeg")) for second in (0xFB, 0xFA, 0xF3, 0xF2)),
+    (b"ID3", _audio("audio/mpeg", "mp3")),
+    *((bytes((0xFF, second)), _audio("audio/mpeg", "mp3")) for second in (0xFB, 0xFA, 0xF3, 0xF2)),
     *((bytes((0xFF, second)), _audio("audio/aac")) for second in (0xF1, 0xF9)),
-    (b"fLaC", _audio("audio/flac")),
+    (b"fLaC", _audio("audio/flac", "flac")),
     (b"PK\x03\x04", _other("application/zip", "ZIP")),
     (b"\x1f\x8b", _other("application/gzip", "gzip")),
 )
@@ -75,6 +79,8 @@ _MAX_BRANDS = 64
 _OGG_SOUNDS = (b"OpusHead", b"\x01vorbis", b"\x7fFLAC", b"Speex   ")
 _OGG_VIDEOS = (b"theora", b"OVP80", b"BBCD\x00", b"fishead")
 _OGG_HEAD = 64 << 10
+_OLD_QUICKTIME = (b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")
+"""Boxes that files older than ``ftyp`` begin with (QuickTime File Format, 2001)."""
 
 MAX_TEXT = 1 << 20
 """Bytes of text that are looked through for SVG."""
@@ -113,13 +119,17 @@ def sniff(data: bytes) -> Kind:
             return _WEBP
         if riff == b"WAVE":
             return _audio("audio/wav")
-        return _video("video/x-msvideo") if riff == b"AVI " else UNKNOWN
+        return _other("video/x-msvideo", "AVI") if riff == b"AVI " else UNKNOWN
     if data[:4] == b"OggS":
         # Every stream is introduced at the start (RFC 3533 section 4): one that is no sound makes it a video.
         sound = any(name in data[:64] for name in _OGG_SOUNDS) and not any(n in data[:_OGG_HEAD] for n in _OGG_VIDEOS)
-        return _audio("audio/ogg") if sound else _video("video/ogg")
+        return _audio("audio/ogg", "ogg") if sound else _video("video/ogg", "ogg")
     if data[4:8] == b"ftyp":
         return _iso(data)
+    if data[:1] == b"\x00" and data[4:8] in _OLD_QUICKTIME:
+        return _video("video/quicktime", "mov")
+    if data[:4] == b"\x1aE\xdf\xa3":
+        return _video("video/webm" if b"webm" in data[:64] else "video/x-matroska", "matroska")
     return _text(_utf_8(data[:MAX_TEXT]), whole=len(data) <= MAX_TEXT)
 
 
@@ -132,8 +142,8 @@ def _iso(data: bytes) -> Kind:
     if brands & _HEIC_BRANDS:
         return _HEIC
     if data[8:12] in (b"M4A ", b"M4B ") and b"vide" not in data:
-        return _audio("audio/mp4")  # no track's handler is "vide" (ISO/IEC 14496-12 section 8.4.3)
-    return _video("video/quicktime" if data[8:12] == b"qt  " else "video/mp4")
+        return _audio("audio/mp4", "mov")  # no track's handler is "vide" (ISO/IEC 14496-12 section 8.4.3)
+    return _video("video/quicktime" if data[8:12] == b"qt  " else "video/mp4", "mov")
 
 
 def _utf_8(data: bytes) -> bytes:
