@@ -1,39 +1,40 @@
-"""Bytes to a judgement: decodes, asks every detector, holds the hash lists; bounded, and never on the event loop."""
+"""Bytes to a judgement: digests, hash lists, decoding, detectors; bounded, and never on the event loop."""
 
 import asyncio
-import functools
-import hashlib
-import math
+import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Self
 
+from classifier.ahead import Ahead, Turn
+from classifier.flights import Flight, Stop
 from classifier.frames import MIN_PDQ_QUALITY
-from classifier.hashlists import Lists
+from classifier.hashlists import Digests, Lists
 from classifier.lanes import Lanes
 from classifier.media import Decoder, Prepared, PreparedFrame
+from classifier.metrics import Metrics
 from classifier.settings import ClassifierSettings, Concept
+from classifier.sniff import media_type_of
 from classifier.starting import load
 from classifier.types import Backend, CannotJudgeError, FrameHash, JudgedFrame, Judgement, Symbols
+
+ROWS_MEMORY = 256 << 20
+"""Bytes of rows that wait or are judged, beyond which no more files are decoded."""
+
+LOOK_UP_INLINE = 20_000
+"""Pairs of hashes compared on the event loop (half a millisecond); more are compared in a thread."""
 
 _INLINE = 64 << 10
 """Bytes hashed on the event loop (a tenth of a millisecond); more is hashed in a thread."""
 
 
-@dataclass(slots=True)
-class _Flight:
-    """Bytes that are being judged, and how many wait for it."""
-
-    task: asyncio.Task[Judgement]
-    waiters: int = 0
-
-
 class Engine:
     """Judges bytes. Belongs to one event loop; its ``lists`` may be asked from anywhere.
 
-    ``queue`` bounds how many different files may be waiting or at work; of these ``2 × decoder.processes`` have their
-    frames in memory.    """
+    ``queue`` bounds how many different files may be waiting or at work. Files are decoded in the order they came, no
+    further ahead of the detectors than ``backend.ahead`` files and ``memory`` bytes of rows; beyond these lie the rows
+    of as many files as there are decoding processes.
+    """
 
     def __init__(
         self,
@@ -42,6 +43,8 @@ class Engine:
         lists: Lists | None = None,
         *,
         queue: int = 256,
+        memory: int = ROWS_MEMORY,
+        metrics: Metrics | None = None,
     ) -> None:
         self._decoder = decoder
         self._backend = backend
@@ -49,35 +52,90 @@ class Engine:
         self.lists = lists or Lists()
         """The hash lists, to be asked anew for every judgement."""
         self._queue = queue
-        self._at_work = asyncio.Semaphore(2 * decoder.processes)
-        self._flights: dict[str, _Flight] = {}
-        self._tasks: set[asyncio.Task[Judgement]] = set()
+        self._ahead = ahead = Ahead(decoder.processes, lambda: backend.ahead, memory, backend.expect)
+        self._flights: dict[str, Flight] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
-        self.version = "+".join(part for part in (decoder.version, backend.version) if part)
-        """Changes whenever a score could: what is cached under another version must be judged again."""
-        self.symbols: frozenset[str] = backend.symbols | self.lists.symbols
-        """Every symbol that a judgement of this engine can have, its lists' among them."""
+        self.metrics = metrics or Metrics()
+        """Where the time goes; ``metrics.registry`` is for Prometheus."""
+        self.metrics.files(lambda: ahead.waiting, lambda: ahead.decoding, lambda: ahead.held)
 
     @classmethod
     def start(cls, settings: ClassifierSettings, concepts: Mapping[str, Concept]) -> Self:
         """Load all that ``settings`` names. Blocks for seconds. Raises CannotStartError with all that is missing."""
         parts = load(settings, concepts)
-        return cls(parts.decoder, Lanes(parts.detectors), parts.lists, queue=settings.queue)
+        metrics = Metrics()
+        return cls(parts.decoder, Lanes(parts.detectors, metrics), parts.lists, queue=settings.queue, metrics=metrics)
 
-    async def judge(self, data: bytes, *, timeout: float) -> Judgement:
-        """The judgement of ``data``, without the lists (see ``Lists.look_up``), within ``timeout`` seconds.
+    @property
+    def version(self) -> str:
+        """Changes whenever a score could: what is cached under another version must be judged again."""
+        return "+".join(part for part in (self._decoder.version, self._backend.version) if part)
+
+    @property
+    def symbols(self) -> frozenset[str]:
+        """Every symbol that a judgement of this engine can have, its lists' among them."""
+        return self._backend.symbols | self.lists.symbols
+
+    async def digests(self, data: bytes) -> Digests:
+        """The digests of ``data`` that the hash lists need, SHA-256 at least."""
+        every = bool(self.lists)
+        if len(data) <= _INLINE:
+            return Digests.of(data, every=every)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._helpers, lambda: Digests.of(data, every=every))
+
+    async def judge(
+        self, data: bytes, *, timeout: float, stop: Stop | None = None, digests: Digests | None = None
+    ) -> Judgement:
+        """The judgement of ``data``, without the lists (see ``look_up``), within ``timeout`` seconds.
+
+        ``stop`` is asked what it thinks of the lists' symbols, before decoding and after; where they suffice it, and
+        where an allow list has the file, the judgement is ``partial`` and has the lists' symbols already. ``digests``:
+        those of ``data``, where they are known.
 
         The same bytes asked for again meanwhile are judged once. Work nobody waits for any more is ended, or not begun.
-        Raises CannotJudgeError: timeout, busy, undecodable, unsupported, too_large, detector_error.
+        Raises CannotJudgeError: timeout, busy, no_worker, undecodable, unsupported, too_large, detector_error.
         """
-        if timeout <= 0:
-            raise CannotJudgeError("timeout", "no time was left to judge it")
+        began = time.perf_counter()
         try:
-            async with asyncio.timeout(timeout):
-                digest = await self._digest(data)
-                return await self._shared(digest, data)
-        except TimeoutError as error:
-            raise CannotJudgeError("timeout", f"it was not judged within {timeout:.1f} s") from error
+            if timeout <= 0:
+                raise CannotJudgeError("timeout", "no time was left to judge it")
+            deadline = asyncio.get_running_loop().time() + timeout
+            try:
+                async with asyncio.timeout_at(deadline):
+                    digests = digests or await self.digests(data)
+                    judgement = self.known(digests, stop, data) or await self._shared(digests, data, deadline, stop)
+            except TimeoutError as error:
+                raise CannotJudgeError("timeout", f"it was not judged within {timeout:.1f} s") from error
+        except CannotJudgeError as error:
+            self.metrics.failed.labels(error.cause).inc()
+            raise
+        self.metrics.whole.observe(time.perf_counter() - began)
+        (self.metrics.stopped if judgement.partial else self.metrics.judged).inc()
+        return judgement
+
+    def known(self, digests: Digests, stop: Stop | None, data: bytes = b"") -> Judgement | None:
+        """The partial judgement of a file, by its digests alone, where the lists' symbols suffice ``stop`` or an allow
+        list has it. It has one frame, and of ``data`` only the media type: its width and height are 0."""
+        matches = self.lists.file(digests)
+        if not matches:
+            return None
+        symbols = self.lists.symbols_of(matches)
+        if not self.lists.allows(matches) and not (stop and stop(symbols)):
+            return None
+        return Judgement(
+            digests.sha256,
+            media_type_of(data),
+            0,
+            0,
+            (JudgedFrame(0, symbols),),
+            self.version,
+            tuple(matches),
+            partial=True,
+            md5=digests.md5,
+            sha1=digests.sha1,
+        )
 
     def look_up_cost(self, judgement: Judgement) -> int:
         """What ``look_up`` would cost; see :meth:`classifier.hashlists.Lists.look_up_cost`."""
@@ -86,6 +144,10 @@ class Engine:
     def look_up(self, judgement: Judgement) -> Judgement:
         """The judgement with what the hash lists say of it now; see :meth:`classifier.hashlists.Lists.look_up`."""
         return self.lists.look_up(judgement)
+
+    def trouble(self) -> str:
+        """What is wrong with the detectors now, for a person; empty if nothing."""
+        return self._backend.trouble()
 
     async def close(self) -> None:
         """End all work and every process. Who still waits gets ``no_worker``."""
@@ -98,68 +160,106 @@ class Engine:
         self.lists.close()
         self._helpers.shutdown(wait=False, cancel_futures=True)
 
-    async def _digest(self, data: bytes) -> str:
-        if len(data) <= _INLINE:
-            return hashlib.sha256(data).hexdigest()
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._helpers, lambda: hashlib.sha256(data).hexdigest())
-
-    async def _shared(self, digest: str, data: bytes) -> Judgement:
+    async def _shared(self, digests: Digests, data: bytes, deadline: float, stop: Stop | None) -> Judgement:
         if self._closed:
             raise CannotJudgeError("no_worker", "the classifier is stopping")
-        flight = self._flights.get(digest)
-        if flight is None:
+        flight = self._flights.get(digests.sha256)
+        if flight is not None:
+            self.metrics.shared.inc()
+        else:
             if len(self._flights) >= self._queue:
                 raise CannotJudgeError("busy", f"{self._queue} files are being judged already (classifier.queue)")
-            flight = self._flights[digest] = _Flight(asyncio.create_task(self._judge(digest, data)))
+            flight = self._flights[digests.sha256] = Flight(digests, data)
+            flight.task = asyncio.create_task(self._fly(flight))
             self._tasks.add(flight.task)
-            flight.task.add_done_callback(functools.partial(self._landed, digest))
-        flight.waiters += 1
+            flight.task.add_done_callback(self._tasks.discard)
         try:
-            return await asyncio.shield(flight.task)
-        except CannotJudgeError as error:
-            # Waiters share the task's exception; each needs one of its own to hang a traceback on.
-            raise CannotJudgeError(error.cause, str(error), error.media_type) from error
-        except asyncio.CancelledError:
-            if flight.task.cancelled():  # only close does that to a task that has waiters
-                raise CannotJudgeError("no_worker", "the classifier is stopping") from None
-            raise
+            return await flight.wait(deadline, stop)
         finally:
-            flight.waiters -= 1
-            if flight.waiters == 0 and not flight.task.done():
-                flight.task.cancel()
-                self._forget(digest, flight.task)
+            if not flight.wanted and flight.task.cancel():
+                self._forget(flight)
+                self.metrics.expired.inc()
 
-    def _landed(self, digest: str, task: asyncio.Task[Judgement]) -> None:
-        self._tasks.discard(task)
-        self._forget(digest, task)
-        if not task.cancelled():
-            task.exception()  # seen, even where every waiter has gone
+    def _forget(self, flight: Flight) -> None:
+        if self._flights.get(flight.digests.sha256) is flight:
+            del self._flights[flight.digests.sha256]
 
-    def _forget(self, digest: str, task: asyncio.Task[Judgement]) -> None:
-        flight = self._flights.get(digest)
-        if flight is not None and flight.task is task:
-            del self._flights[digest]
+    async def _fly(self, flight: Flight) -> None:
+        began = time.perf_counter()
+        outcome: Judgement | Exception = CannotJudgeError("no_worker", "the classifier is stopping")
+        try:
+            turn = await self._ahead.turn()
+            self.metrics.queued.observe(time.perf_counter() - began)
+            try:
+                outcome = await self._judge(flight, turn)
+            finally:
+                turn.end()
+        except Exception as error:
+            outcome = error
+        finally:
+            self._forget(flight)
+            flight.land(outcome)
 
-    async def _judge(self, digest: str, data: bytes) -> Judgement:
-        async with self._at_work:
-            prepared = await self._decoder.decode(data, self._backend.inputs)
-            frames = await self._detect(prepared)
-        hashes = tuple(FrameHash(one.index, one.pdq) for one in prepared.hashes)
-        size = prepared.width, prepared.height
-        duration = prepared.duration
-        return Judgement(digest, prepared.media_type, *size, frames, self.version, hashes=hashes, duration=duration)
+    async def _judge(self, flight: Flight, turn: Turn) -> Judgement:
+        clock = asyncio.get_running_loop().time
+        if flight.deadline <= clock():
+            raise CannotJudgeError("timeout", "its turn came too late")
+        version = self.version
+        inputs = await self._backend.ready(flight.deadline - clock())
+        began = time.perf_counter()
+        prepared = await self._decoder.decode(flight.data, inputs)
+        self.metrics.decoding.observe(time.perf_counter() - began)
+        flight.data = b""
+        turn.decoded(sum(rows.nbytes for rows in prepared.rows.values()))
+        if self.lists and flight.may_stop:
+            partial = await self._look_up(_judgement(flight.digests, prepared, {}, version, partial=True))
+            flight.offer(partial)
+            if not flight.wanted:
+                return partial
+        while True:
+            deadline = flight.deadline
+            try:
+                found = await self._backend.judge(prepared.rows, timeout=deadline - clock())
+                return _judgement(flight.digests, prepared, found, version)
+            except CannotJudgeError as error:
+                if error.cause != "timeout" or flight.deadline <= deadline:
+                    raise
+                # Somebody has come meanwhile who has more time.
 
-    async def _detect(self, prepared: Prepared) -> tuple[JudgedFrame, ...]:
-        found = await self._backend.judge(prepared.rows, timeout=math.inf)
-        return tuple(_judged(frame, found, prepared.marks) for frame in prepared.frames)
+    async def _look_up(self, judgement: Judgement) -> Judgement:
+        if self.lists.look_up_cost(judgement) <= LOOK_UP_INLINE:
+            return self.lists.look_up(judgement)
+        return await asyncio.get_running_loop().run_in_executor(self._helpers, self.lists.look_up, judgement)
+
+
+def _judgement(
+    digests: Digests,
+    prepared: Prepared,
+    found: Mapping[str, Sequence[Symbols]],
+    version: str,
+    *,
+    partial: bool = False,
+) -> Judgement:
+    return Judgement(
+        digests.sha256,
+        prepared.media_type,
+        prepared.width,
+        prepared.height,
+        tuple(_judged(frame, found, prepared.marks) for frame in prepared.frames),
+        version,
+        hashes=tuple(FrameHash(one.index, one.pdq) for one in prepared.hashes),
+        duration=prepared.duration,
+        partial=partial,
+        md5=digests.md5,
+        sha1=digests.sha1,
+    )
 
 
 def _judged(frame: PreparedFrame, found: Mapping[str, Sequence[Symbols]], marks: Sequence[str]) -> JudgedFrame:
     """Of the tiles of a frame the worst counts, for each symbol."""
     symbols = dict.fromkeys(marks, 1.0)
     for name, (start, end) in frame.rows.items():
-        for row in found[name][start:end]:
+        for row in found.get(name, ())[start:end]:
             for symbol, score in row.items():
                 symbols[symbol] = max(score, symbols.get(symbol, 0.0))
     pdq = frame.pdq if frame.quality >= MIN_PDQ_QUALITY else None

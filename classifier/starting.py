@@ -33,18 +33,26 @@ def load(settings: ClassifierSettings, concepts: Mapping[str, Concept]) -> Parts
         for name, count in names.items()
         if count > 1
     )
-    lists = [_try(problems, HashList.from_settings, chosen) for chosen in settings.hashes]
-    detectors: list[Detector | None] = []
-    if settings.nudity:
-        detectors.append(_try(problems, _nudity, settings.nudity))
-    if settings.clip:
-        detectors.append(_try(problems, _clip, settings.clip, concepts))
+    lists = [_try(problems, HashList, chosen) for chosen in settings.hashes]
+    found = detectors(settings, concepts, problems)
     decoder = MediaDecoder(settings.decode)
     _try(problems, decoder.warm_up)
     if problems:
         decoder.stop()
         raise CannotStartError("\n".join(problems))
-    return Parts(decoder, tuple(d for d in detectors if d), Lists([known for known in lists if known is not None]))
+    return Parts(decoder, found, Lists([known for known in lists if known is not None]))
+
+
+def detectors(
+    settings: ClassifierSettings, concepts: Mapping[str, Concept], problems: list[str]
+) -> tuple[Detector, ...]:
+    """Load and try the detectors that are on. Blocks. What cannot be had is said in ``problems`` and left out."""
+    found: list[Detector | None] = []
+    if settings.nudity:
+        found.append(_try(problems, _nudity, settings.nudity))
+    if settings.clip:
+        found.append(_try(problems, _clip, settings.clip, concepts))
+    return tuple(one for one in found if one)
 
 
 def _nudity(settings: NuditySettings) -> Detector:

@@ -44,7 +44,8 @@ class JudgedFrame:
 
     ``index`` counts from 0 in the file's own order; ``pdq`` is the frame's PDQ hash as 64 hex digits, or None where
     the picture is too flat for PDQ to say anything (quality < 50). ``at``: seconds into a video. ``reading``: which of
-    a file's several readings it belongs to (``thumbnail``, say); "" is the file's own.
+    a file's several readings it belongs to (``thumbnail``, say); "" is the file's own. ``flips``: the PDQ hashes of
+    the frame mirrored, upside down and turned by 180°, where a hash list asks for them.
     """
 
     index: int
@@ -52,27 +53,37 @@ class JudgedFrame:
     pdq: str | None = None
     at: float | None = None
     reading: str = ""
+    flips: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class FrameHash:
-    """The PDQ hash (64 hex digits) of a frame of an animation that no detector looked at, only the hash lists."""
+    """The PDQ hash (64 hex digits) of a frame of an animation that no detector looked at, only the hash lists.
+
+    ``flips`` as in :class:`JudgedFrame`.
+    """
 
     index: int
     pdq: str
+    flips: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class HashMatch:
-    """One entry of a hash list that a file or frame matched."""
+    """One entry of a hash list that a file or frame matched: ``distance`` bits from it, 0 for a file.
+
+    ``frame``: its place in the judgement's frames, None for the whole file; ``variant``: how the frame was turned or
+    mirrored to match, empty where it matched as it is.
+    """
 
     list: str
-    kind: Literal["sha256", "pdq"]
+    kind: Literal["md5", "sha1", "sha256", "pdq"]
     entry: str
     distance: int
     source: str
     note: str
     frame: int | None = None
+    variant: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +106,8 @@ class Judgement:
     hashes: tuple[FrameHash, ...] = field(default=())
     duration: float | None = None
     partial: bool = False
+    md5: str | None = None
+    sha1: str | None = None
 
     @property
     def weight(self) -> int:
@@ -125,10 +138,16 @@ class Detector(Protocol):
     """Every symbol it can give."""
     input: InputSpec
     """How it wants its frames."""
-    batch: int
-    """Rows judged in one go at which it judges the most a second."""
-    depth: int
-    """Threads that may call ``judge`` at the same time with profit: 1 on a CPU."""
+
+    @property
+    def batch(self) -> int:
+        """Rows judged in one go at which it judges the most a second."""
+        ...
+
+    @property
+    def depth(self) -> int:
+        """Threads that may call ``judge`` at the same time with profit: 1 on a CPU."""
+        ...
 
     def judge(self, rows: Rows) -> list[dict[str, float]]:
         """Symbols for each row, in order. Called in a thread, never on the event loop."""
@@ -138,17 +157,38 @@ class Detector(Protocol):
 class Backend(Protocol):
     """Where rows become symbols: detectors on this machine, or workers elsewhere."""
 
-    version: str
-    """Names every detector that judges."""
-    symbols: frozenset[str]
-    inputs: Mapping[str, InputSpec]
-    """By detector, how it wants its frames; empty where none is known (yet)."""
+    @property
+    def version(self) -> str:
+        """Names every detector that judges."""
+        ...
+
+    @property
+    def symbols(self) -> frozenset[str]:
+        """Every symbol they can give."""
+        ...
+
+    @property
+    def ahead(self) -> int:
+        """Files that may be decoded and wait for it with profit: enough to keep it busy."""
+        ...
+
+    async def ready(self, timeout: float) -> Mapping[str, InputSpec]:
+        """By detector, how it wants its frames. May wait for a worker. Raises CannotJudgeError: no_worker."""
+        ...
+
+    def expect(self, files: int) -> None:
+        """Told whenever it changes: so many files are being decoded, whose rows may come soon."""
+        ...
 
     async def judge(self, rows: Mapping[str, Rows], *, timeout: float) -> Mapping[str, Sequence[Symbols]]:
         """By detector, symbols for each of its rows.
 
         Raises CannotJudgeError: timeout, busy, no_worker, detector_error.
         """
+        ...
+
+    def trouble(self) -> str:
+        """What is wrong with it now, for a person; empty if nothing."""
         ...
 
     async def close(self) -> None:

@@ -1,0 +1,75 @@
+"""The same bytes wanted by several at the same time are judged once, and each gets what it asked for."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from classifier.hashlists import Digests
+from classifier.types import CannotJudgeError, Judgement, Symbols
+
+type Stop = Callable[[Symbols], bool]
+"""Says of the symbols found so far in one frame whether they suffice, whatever else would be found in the file."""
+
+
+@dataclass(eq=False, slots=True)
+class _Waiter:
+    """``deadline``: seconds on the loop's clock."""
+
+    answer: asyncio.Future[Judgement | Exception]
+    deadline: float
+    stop: Stop | None
+
+
+class Flight:
+    """A file that is being judged, and all who wait for it. Belongs to one event loop."""
+
+    task: asyncio.Task[None]
+
+    def __init__(self, digests: Digests, data: bytes) -> None:
+        self.digests = digests
+        self.data = data
+        """Let go of as soon as it is decoded."""
+        self._waiters: list[_Waiter] = []
+
+    @property
+    def deadline(self) -> float:
+        """Until when (the loop's clock) anybody waits."""
+        return max((waiter.deadline for waiter in self._waiters), default=0.0)
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anybody waits who has no answer yet."""
+        return any(not waiter.answer.done() for waiter in self._waiters)
+
+    @property
+    def may_stop(self) -> bool:
+        """Whether anybody might be content with less than all."""
+        return any(waiter.stop is not None for waiter in self._waiters)
+
+    async def wait(self, deadline: float, stop: Stop | None) -> Judgement:
+        """The judgement, a partial one where ``stop`` was content with it. Raises what ended the flight."""
+        waiter = _Waiter(asyncio.get_running_loop().create_future(), deadline, stop)
+        self._waiters.append(waiter)
+        try:
+            outcome = await waiter.answer
+        finally:
+            self._waiters.remove(waiter)
+        if isinstance(outcome, CannotJudgeError):
+            # Each waiter needs an exception of its own to hang a traceback on.
+            raise CannotJudgeError(outcome.cause, str(outcome), outcome.media_type) from outcome
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    def offer(self, partial: Judgement) -> None:
+        """Give what was found so far to those for whom it suffices."""
+        for waiter in self._waiters:
+            stop = waiter.stop
+            if stop and not waiter.answer.done() and any(stop(frame.symbols) for frame in partial.frames):
+                waiter.answer.set_result(partial)
+
+    def land(self, outcome: Judgement | Exception) -> None:
+        """Give all who still wait what came of it."""
+        for waiter in self._waiters:
+            if not waiter.answer.done():
+                waiter.answer.set_result(outcome)
