@@ -1,15 +1,28 @@
 """Bytes to frames: the decoder as the engine sees it, with its processes, bounds and causes."""
 
+import logging
 import os
 from collections.abc import Mapping
 from typing import Protocol
 
-from classifier.decode import VERSION, Bounds, Undecoded, prepare
+from classifier.answers import NonsenseError, get_ready, prepare_packed, unpack
+from classifier.decode import VERSION, Bounds, Undecoded
 from classifier.inputs import InputSpec
-from classifier.pool import CrashedError, Limits, OverdueError, OverworkedError, Pool
-from classifier.preparing import Prepared, PreparedFrame, prepare_file
+from classifier.pool import (
+    CrashedError,
+    FailedError,
+    Limits,
+    OverdueError,
+    OverworkedError,
+    Pool,
+    UnavailableError,
+)
+from classifier.preparing import Prepared, PreparedFrame
+from classifier.sandbox import Report
 from classifier.settings import DecodeSettings
 from classifier.types import CannotJudgeError
+
+_log = logging.getLogger(__name__)
 
 __all__ = ["Decoder", "MediaDecoder", "Prepared", "PreparedFrame", "default_processes"]
 
@@ -47,22 +60,41 @@ class MediaDecoder:
         self.version = f"{VERSION}:{settings.frames}"
         self.processes = settings.processes or default_processes()
         limits = Limits(settings.memory, settings.seconds, 2 * settings.seconds)
-        self._pool = Pool(self.processes, limits, prepare)
+        self._pool = Pool(self.processes, limits, get_ready)
 
     def warm_up(self) -> None:
-        """Start the processes and wait for them. Blocks. Raises CannotStartError."""
+        """Start the processes, wait for them, and log what shuts them in. Blocks. Raises CannotStartError."""
         self._pool.warm_up()
+        assert self.sandbox is not None
+        _log.info("decoding processes are shut in by %s", "; ".join(self.sandbox.on))
+        for refused in self.sandbox.off:
+            _log.warning("decoding processes: %s", refused)
+
+    @property
+    def sandbox(self) -> Report | None:
+        """What shuts the processes in, and what of it the kernel refused, once one has started."""
+        return self._pool.sandbox
+
+    @property
+    def pids(self) -> list[int]:
+        """The processes there are just now."""
+        return self._pool.pids
 
     async def decode(self, data: bytes, inputs: Mapping[str, InputSpec]) -> Prepared:
-        """The frames of ``data``. Raises CannotJudgeError: undecodable, unsupported, too_large or timeout."""
+        """The frames of ``data``. Raises CannotJudgeError: undecodable, unsupported, too_large, timeout, no_worker."""
         try:
-            result = await self._pool.run(prepare_file, data, self._bounds, dict(inputs))
+            wanted = dict(inputs)
+            result = unpack(*await self._pool.run(prepare_packed, data, self._bounds, wanted), wanted)
         except OverdueError as error:
             raise CannotJudgeError("timeout", f"decoding: {error}") from error
         except OverworkedError as error:
             raise CannotJudgeError("too_large", f"decoding: {error}") from error
-        except CrashedError as error:
+        except (CrashedError, NonsenseError) as error:
             raise CannotJudgeError("undecodable", str(error)) from error
+        except FailedError as error:
+            raise CannotJudgeError("too_large" if error.memory else "undecodable", f"decoding: {error}") from error
+        except UnavailableError as error:
+            raise CannotJudgeError("no_worker", str(error)) from error
         if isinstance(result, Undecoded):
             raise CannotJudgeError(result.cause, result.message, result.media_type)
         return result

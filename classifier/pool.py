@@ -1,33 +1,31 @@
-"""Runs functions in spawned processes that have bounds on memory and time, and lives on when one is killed or dies."""
+"""Runs functions in sandboxed processes with bounds on memory and time, and lives on when one is killed or dies."""
 
 import asyncio
 import contextlib
-import os
-import resource
 import signal
-import sys
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
-from concurrent.futures import CancelledError as FutureCancelledError
-from concurrent.futures import Future
-from concurrent.futures.process import BrokenProcessPool
+from collections import deque
+from collections.abc import Buffer, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from multiprocessing.context import SpawnContext, SpawnProcess
-from multiprocessing.popen_spawn_posix import Popen
-from multiprocessing.process import BaseProcess
-from pathlib import Path
-from types import ModuleType
-from typing import Any
 
-import pebble
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
+from classifier.child import FAILED
+from classifier.process import GoneError, Packed, Process, how
+from classifier.sandbox import Report
 from classifier.types import CannotStartError
 
-MAX_TASKS = 2_000
-"""A process is replaced after this many tasks, so that what a library leaks does not add up."""
+MAX_TASKS = 10_000
+"""A process is replaced after this many tasks, so that what a library leaks, or a file left behind, does not add up."""
 
-_GRACE = 2.0
-"""Seconds beyond the wall limit in which pebble has to report; past it the whole slot is thrown away."""
+START = 60.0
+"""Seconds in which a process has to be ready."""
+
+_INLINE = 1 << 20
+"""Bytes copied on the event loop (a third of a millisecond); more is copied in a thread."""
 
 
 class OverdueError(Exception):
@@ -39,7 +37,19 @@ class OverworkedError(Exception):
 
 
 class CrashedError(Exception):
-    """The process died under the function (a bug in a C library, or the kernel ended it)."""
+    """The process died under the function (a bug in a C library, or the kernel ended it), or answered nonsense."""
+
+
+class FailedError(Exception):
+    """The function raised: the name and message of what it was. ``memory``: there was not enough of it."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.memory = text.startswith("MemoryError")
+
+
+class UnavailableError(Exception):
+    """There is no process to call it in: it does not start, or all have been stopped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,51 +61,69 @@ class Limits:
     wall: float
 
 
-class Pool:
-    """A fixed number of processes, one task each at a time; callers wait for a free one in the order they came.
+type Given = tuple[bytes, Sequence[Buffer]]
+"""What a function gives that is called in a process: some bytes, and raw buffers that these describe."""
 
-    Each process is a pebble pool by itself: processes of one pebble pool share a pipe and its lock, so that one that
-    dies while it writes would take the others with it.
-    """
+type Answer = tuple[bytes, NDArray[np.uint8]]
+"""The same here: the buffers one behind the other. Nothing about it can be believed."""
+
+
+@dataclass(slots=True)
+class _Slot:
+    process: Process | None = None
+
+
+class Pool:
+    """A fixed number of processes, one task each at a time; callers wait for a free one in the order they came."""
 
     def __init__(self, processes: int, limits: Limits, prepare: Callable[[], None] | None = None) -> None:
         self.processes = processes
+        self.sandbox: Report | None = None
+        """What a process said of its sandbox, once one has started."""
         self._limits = limits
         self._prepare = prepare
-        self._slots = [self._new_slot() for _ in range(processes)]
-        self._free: asyncio.LifoQueue[int] = asyncio.LifoQueue(processes)
-        for number in range(processes):
-            self._free.put_nowait(number)
+        self._slots = [_Slot() for _ in range(processes)]
+        # The last one used comes first: its memory is warm. One that is just being started comes last.
+        self._free = deque(self._slots)
+        self._turns = asyncio.Semaphore(processes)
+        self._threads = ThreadPoolExecutor(4, thread_name_prefix="decoding")
+        self._starting = threading.Lock()
         self._closed = False
 
-    def warm_up(self, timeout: float = 60.0) -> None:
+    @property
+    def pids(self) -> list[int]:
+        """The processes there are just now."""
+        return [slot.process.pid for slot in self._slots if slot.process]
+
+    def warm_up(self) -> None:
         """Start every process and wait until all answer. Blocks. Raises CannotStartError where one does not."""
         try:
-            for future in [slot.schedule(os.getpid) for slot in self._slots]:
-                future.result(timeout)
-        except (BrokenProcessPool, RuntimeError, OSError, TimeoutError) as error:
+            for process in [self._start(slot) for slot in self._slots]:
+                self._welcome(process, process.hear(START))
+        except (FailedError, GoneError, OSError, TimeoutError) as error:
             self.stop()
+            why = "it died at once" if isinstance(error, GoneError) else f"{type(error).__name__}: {error}"
             raise CannotStartError(
-                f"the decoding processes do not start ({type(error).__name__}: {error}); each needs about 100 MiB "
-                "and decode.memory beyond it of address space: look at ulimit -v and -u, or set decode.processes lower"
+                f"the decoding processes do not start ({why}); each needs about 100 MiB and twice decode.memory "
+                "beyond it of address space: look at ulimit -v and -u, or set decode.processes lower"
             ) from error
 
-    async def run[**P, T](self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Call ``function`` (importable by name, as its arguments and result are pickled) in a free process.
+    async def run[**P](self, work: Callable[P, Given], *args: P.args, **kwargs: P.kwargs) -> Answer:
+        """Call ``work`` (importable by name, as it is pickled with its arguments) in a free process.
 
-        Cancelling kills the process. Raises OverdueError, OverworkedError, CrashedError, or what the function raised.
+        What comes back is bytes and not values, for the process may have been taken over. Cancelling kills it. Raises
+        OverdueError, OverworkedError, CrashedError, FailedError, UnavailableError.
         """
-        async with self._slot() as number:
+        packed = Packed((work, args, kwargs))
+        if packed.size > self._limits.memory:
+            raise FailedError(f"MemoryError: a task of {packed.size} bytes, more than decode.memory allows")
+        async with self._turns:
+            slot = self._free.pop()
             try:
-                return await self._call(number, function, *args, **kwargs)
-            except BrokenProcessPool:
-                # It died while idle, or before it took the task: the task is not to blame, so once more.
-                await self._replace(number)
-            try:
-                return await self._call(number, function, *args, **kwargs)
-            except BrokenProcessPool as error:
-                await self._replace(number)
-                raise CrashedError("a decoding process died before it took the task, twice") from error
+                return await self._run(slot, packed)
+            finally:
+                ready = slot.process is not None and slot.process.ready
+                (self._free.append if ready else self._free.appendleft)(slot)
 
     async def close(self) -> None:
         """Kill every process, with whatever it is doing, and wait until they are gone."""
@@ -103,134 +131,113 @@ class Pool:
 
     def stop(self) -> None:
         """As ``close``, for where no event loop runs. Blocks."""
-        self._closed = True
+        with self._starting:
+            self._closed = True
         for slot in self._slots:
-            _end(slot)
+            if slot.process:
+                slot.process.kill()
+        self._threads.shutdown()
 
-    def _new_slot(self) -> pebble.ProcessPool:
-        return pebble.ProcessPool(
-            max_workers=1,
-            max_tasks=MAX_TASKS,
-            initializer=_enter,
-            initargs=(self._limits.memory, self._prepare),
-            context=_LightContext(),
-        )
+    async def _run(self, slot: _Slot, packed: Packed) -> Answer:
+        for _ in range(2):
+            process = await self._ready(slot)
+            try:
+                answer = await self._call(process, packed)
+            except GoneError as error:
+                code = await self._replace(slot)
+                if error.taken:
+                    raise self._death(code) from error
+                # It died while idle, or before it took the task: the task is not to blame, so once more.
+            except TimeoutError as error:
+                await self._replace(slot)
+                raise OverdueError(f"it took longer than {self._limits.wall:g} s") from error
+            except asyncio.CancelledError:
+                with contextlib.suppress(UnavailableError):
+                    await self._replace(slot)
+                raise
+            except OSError as error:
+                await self._replace(slot)
+                raise UnavailableError(f"the memory shared with a decoding process: {error}") from error
+            else:
+                if process.tasks >= MAX_TASKS:
+                    self._renew(slot)
+                return answer
+        raise CrashedError("a decoding process died before it took the task, twice")
 
-    @contextlib.asynccontextmanager
-    async def _slot(self) -> AsyncIterator[int]:
-        number = await self._free.get()
-        try:
-            yield number
-        finally:
-            self._free.put_nowait(number)
+    async def _call(self, process: Process, packed: Packed) -> Answer:
+        if not process.alive_and_silent():
+            raise GoneError(taken=False)
+        if packed.size <= _INLINE:
+            process.lay(packed)
+        else:
+            await self._aside(process.lay, packed)
+        async with asyncio.timeout(self._limits.wall):
+            status, first, rest = await process.heard()
+        if first + rest <= _INLINE and packed.size <= _INLINE:
+            answer = process.read(first, rest)
+        else:
+            answer = await self._aside(process.read, first, rest)
+        if status == FAILED:
+            raise FailedError(answer[0].decode(errors="replace"))
+        return answer
 
-    async def _call[**P, T](self, number: int, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    async def _ready(self, slot: _Slot) -> Process:
+        """The slot's process, once it has started. Cancelling leaves it alone."""
         if self._closed:
-            raise CrashedError("the decoding processes have been stopped")
-        wall = self._limits.wall
+            raise UnavailableError("the decoding processes have been stopped")
         try:
-            future: Future[T] = self._slots[number].schedule(
-                _bounded, (self._limits.cpu, function, *args), kwargs, timeout=wall
-            )
-        except RuntimeError as error:  # pebble found its own threads dead
-            raise BrokenProcessPool(str(error)) from error
+            process = slot.process
+            if process is None:
+                process = await self._aside(self._start, slot)
+            if not process.ready:
+                async with asyncio.timeout(START):
+                    self._welcome(process, await process.heard())
+        except (FailedError, GoneError, OSError) as error:  # TimeoutError is one of the last
+            await self._replace(slot)
+            raise UnavailableError(f"a decoding process does not start ({type(error).__name__}: {error})") from error
+        return process
+
+    def _welcome(self, process: Process, heard: tuple[int, int, int]) -> None:
+        status, first, rest = heard
+        text, _ = process.read(first, rest)
+        if status == FAILED:
+            raise FailedError(text.decode(errors="replace"))
+        self.sandbox = msgspec.json.decode(text, type=Report)
+        process.ready = True
+
+    def _start(self, slot: _Slot) -> Process:
+        """Blocks for a millisecond or two."""
+        with self._starting:
+            if self._closed:
+                raise UnavailableError("the decoding processes have been stopped")
+            if slot.process is None:
+                limits = self._limits
+                slot.process = Process(self._prepare, limits.memory, limits.cpu, limits.wall)
+            return slot.process
+
+    async def _replace(self, slot: _Slot) -> int:
+        """The exit code of the slot's process, which is dead now. A caller that goes away leaves none behind."""
+        return await asyncio.shield(self._renew(slot))
+
+    def _renew(self, slot: _Slot) -> "asyncio.Future[int]":
+        """The next process is started at once, though nobody may want it yet: it takes a third of a second."""
+        old, slot.process = slot.process, None
+
+        def renew() -> int:
+            code = old.kill() if old else 0
+            with contextlib.suppress(OSError, UnavailableError):  # who needs it will hear
+                self._start(slot)
+            return code
+
+        return self._aside(renew)
+
+    def _aside[**P, T](self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> "asyncio.Future[T]":
         try:
-            # Starting a process takes time of its own, which pebble does not count; hence twice the grace.
-            return await asyncio.wait_for(asyncio.wrap_future(future), wall + 2 * _GRACE)
-        except TimeoutError as error:
-            if not future.done() or future.cancelled():
-                await self._replace(number)
-            raise OverdueError(f"it took longer than {wall:g} s") from error
-        except pebble.ProcessExpired as error:
-            if error.exitcode == -signal.SIGXCPU:
-                raise OverworkedError(f"it took more than {self._limits.cpu:g} s of computing") from error
-            raise CrashedError(f"the decoding process died ({_how(error.exitcode)})") from error
-        except FutureCancelledError as error:
-            raise BrokenProcessPool("cancelled by pebble") from error
+            return asyncio.wrap_future(self._threads.submit(function, *args, **kwargs))
+        except RuntimeError as error:
+            raise UnavailableError("the decoding processes have been stopped") from error
 
-    async def _replace(self, number: int) -> None:
-        old, self._slots[number] = self._slots[number], self._new_slot()
-        # Not awaited by us alone: a caller that goes away must not leave the old process behind.
-        await asyncio.shield(asyncio.get_running_loop().run_in_executor(None, _end, old))
-
-
-def _end(slot: Any) -> None:  # Any: pebble's stop() has no annotations
-    slot.stop()
-    slot.join()
-
-
-def _how(exitcode: int) -> str:
-    if exitcode >= 0:
-        return f"exit status {exitcode}"
-    with contextlib.suppress(ValueError):
-        return signal.Signals(-exitcode).name
-    return f"signal {-exitcode}"
-
-
-def _enter(memory: int, prepare: Callable[[], None] | None) -> None:
-    """First thing in a new process: bounds that it keeps for life."""
-    # Pebble asks a process to end in Python code, which a loop in a C library never gets to.
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    # libtiff and others write what they think of broken files to stderr, past any logging.
-    devnull = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(devnull, 2)
-    os.close(devnull)
-    if prepare is not None:
-        prepare()
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-    bound = _address_space() + memory
-    _, hard = resource.getrlimit(resource.RLIMIT_AS)
-    if hard != resource.RLIM_INFINITY:
-        bound = min(bound, hard)
-    resource.setrlimit(resource.RLIMIT_AS, (bound, bound))
-
-
-def _address_space() -> int:
-    """Bytes of address space this process has now; numpy's threads alone take more on a machine with more cores."""
-    try:
-        return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    except OSError:
-        return 1 << 30
-
-
-def _bounded(cpu: float, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """Runs in the process: the limit counts all its life's computing time, so it is set anew for each task."""
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    seconds = int(usage.ru_utime + usage.ru_stime + cpu) + 1
-    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
-    resource.setrlimit(resource.RLIMIT_CPU, (seconds, hard))
-    return function(*args, **kwargs)
-
-
-class _LightPopen(Popen):
-    """Spawns without telling the child which program we are: it would import all of that again (mitmproxy, torch)."""
-
-    def _launch(self, process_obj: BaseProcess) -> None:
-        with _no_main():
-            super()._launch(process_obj)  # type: ignore[misc]  # typeshed does not list this method
-
-
-class _LightProcess(SpawnProcess):
-    @staticmethod
-    def _Popen(process_obj: BaseProcess) -> Popen:
-        return _LightPopen(process_obj)
-
-
-class _LightContext(SpawnContext):
-    Process = _LightProcess
-
-
-_main_lock = threading.Lock()
-
-
-@contextlib.contextmanager
-def _no_main() -> Iterator[None]:
-    """``multiprocessing.spawn`` reads what to import in the child off ``sys.modules["__main__"]``: show it none."""
-    with _main_lock:
-        main = sys.modules["__main__"]
-        sys.modules["__main__"] = ModuleType("__main__")
-        try:
-            yield
-        finally:
-            sys.modules["__main__"] = main
+    def _death(self, code: int) -> Exception:
+        if code == -signal.SIGXCPU:
+            return OverworkedError(f"it took more than {self._limits.cpu:g} s of computing")
+        return CrashedError(f"the decoding process died ({how(code)})")
