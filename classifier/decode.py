@@ -9,6 +9,8 @@ the file's main part, its still picture.
 import io
 import time
 import warnings
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 
 import pillow_heif
 from PIL import (
@@ -25,15 +27,21 @@ from PIL import (
     WebPImagePlugin,
 )
 
-from classifier import icons
+from classifier import icons, jxl, video
 from classifier.flatten import views
 from classifier.frames import Bounds, Decoded, DecodedFrame, HashedFrame, Undecoded, frame_of, pdq_of
+from classifier.parts import Needs, Parts
+from classifier.readings import colours
+from classifier.readings.colours import Recolour, recoloured, recolouring
+from classifier.readings.finding import find
+from classifier.readings.further import FRAMES, VIDEO_FRAMES, with_readings
+from classifier.readings.types import Reading
 from classifier.sniff import Kind, sniff
-from classifier.walking import MAX_WALK, TooLargeError, Walk, check_pixels, check_time
+from classifier.walking import BROKEN, MAX_WALK, TooLargeError, Walk, check_pixels, check_time
 
 __all__ = ["Bounds", "Decoded", "DecodedFrame", "HashedFrame", "Undecoded", "decode", "pdq_of", "prepare"]
 
-VERSION = "decode-2"
+VERSION = "decode-3"
 """Changes whenever the same bytes could give other frames."""
 
 # Named here so that Pillow finds them without importing all its plugins; the name says what may be opened at all.
@@ -48,7 +56,10 @@ PLUGINS = (
     TiffImagePlugin,
     WebPImagePlugin,
 )
-_HAS_ALL_ITS_PICTURES = frozenset({"GIF", "PNG", "WEBP", "AVIF", "HEIF", "TIFF"})
+_HAS_ALL_ITS_PICTURES = frozenset({"GIF", "PNG", "WEBP", "AVIF", "HEIF", "TIFF", "JXL"})
+
+VIDEO_SHARE = 0.25
+"""Share of the time that a video behind a picture may take."""
 
 
 def prepare() -> None:
@@ -58,6 +69,18 @@ def prepare() -> None:
     AvifImagePlugin.DEFAULT_MAX_THREADS = 1
     warnings.simplefilter("ignore")
     warnings.simplefilter("error", Image.DecompressionBombWarning)
+    jxl.register()
+    colours.prepare()
+    video.prepare()
+
+
+def decode_parts(parts: Parts, bounds: Bounds) -> Decoded | Undecoded | Needs:
+    """As ``decode``, of a file known in parts; or which others are needed. Only a video can be judged by its parts."""
+    kind = sniff(parts.head)
+    if not kind.video:
+        return Undecoded("too_large", f"{kind.media_type} is judged whole or not at all")
+    until = time.process_time() + bounds.seconds
+    return video.decode_video(parts, kind, bounds, until, lambda cover: decode(cover, bounds))
 
 
 def decode(data: bytes, bounds: Bounds) -> Decoded | Undecoded:
@@ -69,10 +92,51 @@ def decode(data: bytes, bounds: Bounds) -> Decoded | Undecoded:
     if not data:
         return Undecoded("undecodable", "the file is empty")
     kind = sniff(data)
+    until = time.process_time() + bounds.seconds
+    if kind.video:
+        return _video(data, kind, bounds, until)
+    own = _picture(data, kind, bounds, until)
+    if isinstance(own, Undecoded):
+        return own
+    try:
+        found = find(data, kind, own.exif, lambda: check_time(until))
+    except TooLargeError as error:
+        return Undecoded("too_large", str(error))
+    return with_readings(own.decoded, own.orientation, found, bounds.frames, lambda one: _reading(one, bounds, until))
+
+
+@dataclass(frozen=True, slots=True)
+class _Own:
+    """A file's own picture, and what tells of others."""
+
+    decoded: Decoded
+    exif: bytes = b""
+    orientation: int = 1
+
+
+def _reading(reading: Reading, bounds: Bounds, until: float) -> Decoded | Undecoded:
+    """The frames of a further reading, which has none itself."""
+    if reading.kind.video:
+        until = min(until, time.process_time() + bounds.seconds * VIDEO_SHARE)
+        return _video(reading.data, reading.kind, replace(bounds, video_frames=VIDEO_FRAMES), until)
+    own = _picture(reading.data, reading.kind, replace(bounds, frames=FRAMES), until)
+    return own if isinstance(own, Undecoded) else own.decoded
+
+
+def _video(data: bytes, kind: Kind, bounds: Bounds, until: float) -> Decoded | Undecoded:
+    def cover(data: bytes) -> Decoded | Undecoded:
+        own = _picture(data, sniff(data), bounds, until)
+        return own if isinstance(own, Undecoded) else own.decoded
+
+    found = video.decode_video(data, kind, bounds, until, cover)
+    assert not isinstance(found, Needs)
+    return found
+
+
+def _picture(data: bytes, kind: Kind, bounds: Bounds, until: float) -> _Own | Undecoded:
     if kind.pillow is None:
         return Undecoded("unsupported", kind.why, kind.media_type)
     Image.MAX_IMAGE_PIXELS = bounds.pixels
-    until = time.process_time() + bounds.seconds
     try:
         try:
             return _decode(data, kind, bounds, until, lenient=False)
@@ -90,19 +154,19 @@ def decode(data: bytes, bounds: Bounds) -> Decoded | Undecoded:
         return Undecoded("undecodable", f"the {kind.media_type} file is broken: {_brief(error)}")
 
 
-def _second_try(data: bytes, kind: Kind, bounds: Bounds, until: float, first: Exception) -> Decoded | Undecoded:
-    decoded = _decode(data, kind, bounds, until, lenient=True)
+def _second_try(data: bytes, kind: Kind, bounds: Bounds, until: float, first: Exception) -> _Own | Undecoded:
+    own = _decode(data, kind, bounds, until, lenient=True)
     # What a decoder makes up for rows that were never there is grey or black: flat, so that PDQ has nothing to go by.
-    if all(frame.quality == 0 for frame in decoded.frames):
+    if all(frame.quality == 0 for frame in own.decoded.frames):
         return Undecoded("undecodable", f"the {kind.media_type} file is broken: {_brief(first)}")
-    return decoded
+    return own
 
 
-def _decode(data: bytes, kind: Kind, bounds: Bounds, until: float, *, lenient: bool) -> Decoded:
+def _decode(data: bytes, kind: Kind, bounds: Bounds, until: float, *, lenient: bool) -> _Own:
     ImageFile.LOAD_TRUNCATED_IMAGES = lenient
     assert kind.pillow is not None
     if kind.pillow == "ICO":
-        return _icon(data, kind, bounds, until, lenient=lenient)
+        return _Own(_icon(data, kind, bounds, until, lenient=lenient))
     formats = [kind.pillow, "MPO"] if kind.pillow == "JPEG" else [kind.pillow]
     with Image.open(io.BytesIO(data), formats=formats) as image:
         width, height = image.size
@@ -116,9 +180,28 @@ def _decode(data: bytes, kind: Kind, bounds: Bounds, until: float, *, lenient: b
         if count > bounds.frames:
             wanted, hashes = walk.survey()
         frames = walk.take(wanted)
+        if recolour := recolouring(image, data):
+            frames += tuple(_recoloured(walk, wanted[: bounds.frames], recolour))
+        exif = image.info.get("exif")
+        orientation = walk.go(0)[1] if exif else 1
     if walk.turned:
         width, height = height, width
-    return Decoded(kind.media_type, width, height, count, frames, lenient, hashes)
+    decoded = Decoded(kind.media_type, width, height, count, frames, lenient, hashes)
+    return _Own(decoded, exif if isinstance(exif, bytes) else b"", orientation)
+
+
+def _recoloured(walk: Walk, wanted: Iterable[int], recolour: Recolour) -> Iterator[DecodedFrame]:
+    """These frames as browsers that heed colour profiles show them, where that is something else."""
+    for index in wanted:
+        try:
+            image, orientation = walk.go(index)
+        except BROKEN:
+            continue  # told already, or passed over, when the frame itself was taken
+        other = recoloured(image, recolour)
+        if other is not None:
+            for ground, pixels in views(other, orientation):
+                yield replace(frame_of(index, ground, pixels), reading="colours")
+        check_time(walk.until)
 
 
 def _icon(data: bytes, kind: Kind, bounds: Bounds, until: float, *, lenient: bool) -> Decoded:

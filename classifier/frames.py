@@ -71,11 +71,13 @@ class Undecoded:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """Pixels of one frame, frames sampled of one animation, seconds of computing: may be reached, not passed."""
+    """Pixels of one frame, frames sampled of one animation, seconds of computing, frames sampled of one video: may be
+    reached, not passed."""
 
     pixels: int
     frames: int
     seconds: float
+    video_frames: int = 16
 
 
 def frame_of(index: int, ground: Ground, pixels: Pixels) -> DecodedFrame:

@@ -356,7 +356,7 @@ def test_type_is_by_content() -> None:
     [
         (b"", "undecodable", "empty"),
         (b"<svg/>", "unsupported", "SVG"),
-        (b"\x00\x00\x00\x18ftypmp42\x00\x00\x00\x00mp42isom", "unsupported", "video is not judged in this version"),
+        (b"\x00\x00\x00\x18ftypmp42\x00\x00\x00\x00mp42isom", "undecodable", "video/mp4"),
         (b"%PDF-1.4", "unsupported", "PDF"),
         (b"<html>", "unsupported", "HTML"),
         (b"hello", "unsupported", "text"),

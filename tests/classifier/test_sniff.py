@@ -39,7 +39,7 @@ def brands(*names: bytes) -> bytes:
         (brands(b"mif1", b"avif", b"miaf"), "image/avif", "AVIF"),
         (brands(b"isom", b"mp42"), "video/mp4", None),
         (brands(b"qt  "), "video/quicktime", None),
-        (b"\x1aE\xdf\xa3webm", "video/webm", None),
+        (b"\x1aE\xdf\xa3\x9fB\x82\x84webm", "video/webm", None),
         (b"RIFF\x00\x00\x00\x00AVI ", "video/x-msvideo", None),
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "image/svg+xml", None),
         (b"\xef\xbb\xbf <?xml version='1.0'?><!-- x --><SVG/>", "image/svg+xml", None),
@@ -67,11 +67,36 @@ def brands(*names: bytes) -> bytes:
 def test_by_first_bytes(data: bytes, media_type: str, pillow: str | None) -> None:
     kind = sniff(data)
     assert (kind.media_type, kind.pillow) == (media_type, pillow)
-    assert (kind.why == "") == (pillow is not None)
+    assert (kind.why == "") == bool(kind.pillow or kind.video)
 
 
-def test_video_says_so() -> None:
-    assert sniff(brands(b"isom")).why == "video is not judged in this version"
+@pytest.mark.parametrize(
+    ("data", "media_type", "format"),
+    [
+        (brands(b"isom", b"mp42"), "video/mp4", "mov"),
+        (brands(b"qt  "), "video/quicktime", "mov"),
+        (b"\0\0\0\x08wide\0\0\0\0mdat", "video/quicktime", "mov"),
+        (b"\0\0\0\x00mdat", "video/quicktime", "mov"),
+        (b"\x1aE\xdf\xa3\x9fB\x82\x84webm", "video/webm", "matroska"),
+        (b"\x1aE\xdf\xa3\x9fB\x82\x88matroska", "video/x-matroska", "matroska"),
+        (b"OggS" + bytes(24) + b"\x80theora", "video/ogg", "ogg"),
+    ],
+)
+def test_videos_and_the_format_libav_opens_them_as(data: bytes, media_type: str, format: str) -> None:
+    kind = sniff(data)
+    assert (kind.media_type, kind.video, kind.why, kind.pillow) == (media_type, format, "", None)
+
+
+@pytest.mark.parametrize("data", [b"\xff\xfb\x90\x64", b"ID3\4", b"fLaC", b"OggS" + bytes(24) + b"OpusHead"])
+def test_sounds_that_may_have_a_cover_are_opened_too(data: bytes) -> None:
+    kind = sniff(data)
+    assert kind.video
+    assert "audio is not a kind" in kind.why
+
+
+@pytest.mark.parametrize("data", [b"RIFF\0\0\0\0AVI ", b"FLV\1", b"\0\0\1\xba", b"\0\0\1\xb3", b"the free man"])
+def test_videos_that_no_browser_plays_are_not_judged(data: bytes) -> None:
+    assert (sniff(data).video, bool(sniff(data).why)) == ("", True)
 
 
 def test_brands_are_bounded() -> None:

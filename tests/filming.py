@@ -1,0 +1,107 @@
+"""Makes the videos that tests judge, of drawn pictures, with the encoders that PyAV brings."""
+
+import io
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from fractions import Fraction
+
+import av
+import numpy as np
+from av.audio.stream import AudioStream
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+from PIL import Image
+
+from tests.drawing import shape, textured
+
+RATE = 10
+"""Frames a second."""
+
+
+def film(
+    pictures: Iterable[Image.Image],
+    format: str = "mp4",
+    codec: str = "libx264",
+    *,
+    pix_fmt: str = "yuv420p",
+    rate: int = RATE,
+    options: Mapping[str, str] | None = None,
+    muxer: Mapping[str, str] | None = None,
+    change: Callable[[VideoStream], None] | None = None,
+    times: Sequence[int] | None = None,
+    tracks: int = 1,
+) -> bytes:
+    """A video of these pictures, all of the size of the first; the same in each of ``tracks``.
+
+    ``change`` may set up the stream; ``times``: what each frame says of when it is shown, in frames.
+    """
+    file = io.BytesIO()
+    with av.open(file, "w", format=format, options=dict(muxer or {})) as out:
+        streams: list[VideoStream] = []
+        for number, picture in enumerate(pictures):
+            if not streams:
+                streams = [_stream(out, codec, rate, picture, pix_fmt, options, change) for _ in range(tracks)]
+            frame = VideoFrame.from_ndarray(np.asarray(picture), format="rgba" if picture.mode == "RGBA" else "rgb24")
+            frame.time_base = Fraction(1, rate)
+            frame.pts = number if times is None else times[number]
+            for stream in streams:
+                out.mux(stream.encode(frame.reformat(format=pix_fmt)))
+        for stream in streams:
+            out.mux(stream.encode(None))
+    return file.getvalue()
+
+
+def _stream(
+    out: av.container.OutputContainer,
+    codec: str,
+    rate: int,
+    picture: Image.Image,
+    pix_fmt: str,
+    options: Mapping[str, str] | None,
+    change: Callable[[VideoStream], None] | None,
+) -> VideoStream:
+    stream = out.add_stream(codec, rate=rate, options=dict(options or {}))
+    assert isinstance(stream, VideoStream)
+    stream.width, stream.height, stream.pix_fmt = picture.width, picture.height, pix_fmt
+    stream.codec_context.time_base = Fraction(1, rate)
+    if change:
+        change(stream)
+    return stream
+
+
+def moving(seconds: float, width: int = 128, height: int = 96, rate: int = RATE) -> Iterator[Image.Image]:
+    """A soft texture that is slowly shifted, with another texture every two seconds."""
+    for number in range(round(seconds * rate)):
+        scene = textured(number // (2 * rate), 2 * width, height)
+        shift = number % (2 * rate)
+        yield scene.crop((shift, 0, shift + width, height))
+
+
+def with_circle(pictures: Iterable[Image.Image], start: int, end: int) -> Iterator[Image.Image]:
+    """These pictures, but from frame ``start`` to before ``end`` the forbidden red circle."""
+    for number, picture in enumerate(pictures):
+        yield shape("circle", "red", "white", *picture.size) if start <= number < end else picture
+
+
+def sound(seconds: float = 1.0, format: str = "mp4", codec: str = "aac", cover: bytes = b"") -> bytes:
+    """A file of sound alone, or with a cover picture (PNG)."""
+    file = io.BytesIO()
+    with av.open(file, "w", format=format) as out:
+        stream = out.add_stream(codec, rate=48_000)
+        assert isinstance(stream, AudioStream)
+        picture = out.add_stream("png", rate=1) if cover else None
+        if isinstance(picture, VideoStream):
+            picture.width = picture.height = 64
+            picture.pix_fmt = "rgb24"
+            picture.disposition = av.stream.Disposition.attached_pic
+        for number in range(int(seconds * 48_000) // 1024):
+            frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+            frame.sample_rate, frame.pts = 48_000, number * 1024
+            out.mux(stream.encode(frame))
+        if picture:
+            packet = av.Packet(cover)
+            packet.stream = picture
+            packet.pts = packet.dts = 0
+            packet.is_keyframe = True
+            out.mux(packet)
+        out.mux(stream.encode(None))
+    return file.getvalue()
