@@ -98,15 +98,20 @@ def parse_rules(document: Document, node: Node) -> ParsedRules:
 
 def preset(name: str) -> tuple[Rule, ...]:
     """The rules of a preset. Raises KeyError for a name that is not in PRESETS."""
-    if name not in PRESETS:
-        raise KeyError(name)
-    document, problems = read((_FOLDER / f"{name}.yaml").read_bytes(), f"{name}.yaml", {})
+    document, problems = read(preset_text(name).encode(), f"{name}.yaml", {})
     node = document.find(("rules",))
     assert node is not None
     parsed = parse_rules(document, node)
     assert not problems
     assert not parsed.problems
     return tuple(parsed.rules)
+
+
+def preset_text(name: str) -> str:
+    """A preset as it would stand in a configuration, comments and all. Raises KeyError as :func:`preset`."""
+    if name not in PRESETS:
+        raise KeyError(name)
+    return (_FOLDER / f"{name}.yaml").read_text(encoding="utf-8")
 
 
 def parse_action(document: Document, node: Node) -> tuple[Action | None, list[Problem]]:
