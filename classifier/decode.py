@@ -1,9 +1,16 @@
 """Bytes to frames with Pillow; runs inside a process of its own (see ``pool``), so it imports nothing heavy.
 
-What is seen of a file of several pictures: of GIF, APNG, WebP, AVIF, HEIF and TIFF each frame or page (those that are
-not sampled are hashed alone), of ICO each entry. Not seen are the pictures behind the first of an MPO (which is a
-JPEG to browsers and servers), and of HEIF and AVIF the thumbnails, auxiliary pictures and, beside a sequence that is
-the file's main part, its still picture.
+What is seen of a file of several pictures: of GIF, APNG (its default image too, where that is no part of the animation),
+WebP, AVIF, HEIF, JPEG XL and TIFF each frame or page (those that are not sampled are hashed alone), of ICO each entry.
+Besides, where they show something else (``readings``): the thumbnail in EXIF, those of HEIF and AVIF, up to three
+pictures and a video behind the picture's own end (the second picture of an MPO, the motion of a phone's photo), the
+inner pictures of a TIFF's first page, of AVIF and HEIF both the still picture and the sequence, and what browsers make
+of a colour profile, a PNG's gamma, or a transfer of PQ, HLG or linear light. What else a file holds is marked, by
+symbols that begin with ``file.``.
+
+Not seen: gain maps, unless the picture itself is blank; auxiliary pictures of HEIF and AVIF but alpha; Photoshop's
+thumbnails in JPEG; inner pictures of BigTIFF or of a later page; colour profiles of JPEG XL and of icons; what stands
+behind the end of ICO, TIFF and bare JPEG XL, but for a ZIP archive.
 """
 
 import io
@@ -183,11 +190,10 @@ def _decode(data: bytes, kind: Kind, bounds: Bounds, until: float, *, lenient: b
         if recolour := recolouring(image, data):
             frames += tuple(_recoloured(walk, wanted[: bounds.frames], recolour))
         exif = image.info.get("exif")
-        orientation = walk.go(0)[1] if exif else 1
-    if walk.turned:
+    if walk.orientation >= 5:
         width, height = height, width
     decoded = Decoded(kind.media_type, width, height, count, frames, lenient, hashes)
-    return _Own(decoded, exif if isinstance(exif, bytes) else b"", orientation)
+    return _Own(decoded, exif if isinstance(exif, bytes) else b"", walk.orientation)
 
 
 def _recoloured(walk: Walk, wanted: Iterable[int], recolour: Recolour) -> Iterator[DecodedFrame]:

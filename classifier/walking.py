@@ -24,7 +24,7 @@ SAME = 4
 """Bits that two hashes may be apart for the later one to be left out: half of what making smaller adds."""
 
 
-_BROKEN = (EOFError, OSError, SyntaxError, ValueError)
+BROKEN = (EOFError, OSError, SyntaxError, ValueError)
 """What Pillow raises for a frame that is broken or not there."""
 
 
@@ -34,7 +34,7 @@ class TooLargeError(Exception):
 
 @dataclass(slots=True)
 class Walk:
-    """Goes over the frames of one opened file. ``turned``: the first one lies on its side."""
+    """Goes over the frames of one opened file. ``orientation``: the first one's (EXIF's numbers)."""
 
     image: Image.Image
     kind: Kind
@@ -42,7 +42,7 @@ class Walk:
     until: float
     count: int
     lenient: bool
-    turned: bool = False
+    orientation: int = 1
 
     def survey(self) -> tuple[list[int], tuple[HashedFrame, ...]]:
         """Which frames to take, and the hashes of the others. Every frame is decoded, at most one kept in memory."""
@@ -53,7 +53,7 @@ class Walk:
         seen = False
         for index in range(self.count):
             try:
-                shown, orientation = self._go(index)
+                shown, orientation = self.go(index)
                 for ground, pixels in views(shown, orientation, side):
                     same = before.get(ground)
                     if same is None or not np.array_equal(same, pixels):
@@ -61,7 +61,7 @@ class Walk:
                         before[ground] = pixels
                 times[index] = shown_for(self.image.info.get("duration"))
                 seen = True
-            except _BROKEN:
+            except BROKEN:
                 if not (self.lenient and seen):
                     raise
             check_time(self.until)
@@ -73,21 +73,22 @@ class Walk:
         frames: list[DecodedFrame] = []
         for index in wanted:
             try:
-                shown, orientation = self._go(index)
+                shown, orientation = self.go(index)
                 frames.extend(frame_of(index, ground, pixels) for ground, pixels in views(shown, orientation))
-            except _BROKEN:
+            except BROKEN:
                 if not (self.lenient and frames):
                     raise
             check_time(self.until)
         return tuple(frames)
 
-    def _go(self, index: int) -> tuple[Image.Image, int]:
+    def go(self, index: int) -> tuple[Image.Image, int]:
+        """That frame, loaded, and its orientation."""
         if self.count > 1:
             _seek(self.image, index, self.until)
         check_pixels(*self.image.size, f"frame {index}", self.bounds)
         shown, orientation = _load(self.image, self.kind)
         if index == 0:
-            self.turned = orientation >= 5
+            self.orientation = orientation
         return shown, orientation
 
 

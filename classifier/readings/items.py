@@ -1,0 +1,63 @@
+"""The further pictures of HEIF and AVIF: thumbnails, the motion of a photo, and a sequence beside a still picture.
+
+No decoder hands them out by request, so each is made the main one by changing a few bytes in a copy of the file.
+"""
+
+from collections.abc import Iterator
+
+from classifier.boxes import Box, find
+from classifier.boxes import boxes as walk
+from classifier.readings.types import GAIN_MAP, PICTURE, Found, Reading
+from classifier.sniff import Kind
+
+MAX_ITEMS = 3
+"""Thumbnails that are judged; one more is a mark."""
+
+_MP4 = Kind("video/mp4", video="mov")
+_GAIN_MAP = (b"hdrgainmap", b"tmap")
+
+
+def look(data: bytes, kind: Kind) -> Found:
+    """The further pictures of the HEIF or AVIF file ``data``."""
+    found = Found()
+    meta = find(data, b"meta")
+    if meta is None:
+        return found
+    head = data[meta.start : meta.end]
+    if find(data, b"moov") is not None:
+        found.readings.append(_other_source(data, kind))
+    if motion := find(data, b"mpvd"):
+        found.readings.append(Reading("motion", data[motion.body : motion.end], _MP4))
+    if any(word in head for word in _GAIN_MAP):
+        found.marks.add(GAIN_MAP)
+    pitm = find(data, b"pitm", meta.body + 4, meta.end)
+    iref = find(data, b"iref", meta.body + 4, meta.end)
+    if pitm is None or iref is None:
+        return found
+    for number, (item, box) in enumerate(_thumbnails(data, iref)):
+        if number >= MAX_ITEMS:
+            found.marks.add(PICTURE)
+            break
+        copy = bytearray(data)
+        copy[box.start + 4 : box.start + 8] = b"xxxx"  # else it would stay a thumbnail, which is no main picture
+        wide = 4 if data[pitm.body] else 2
+        copy[pitm.body + 4 : pitm.body + 4 + wide] = item.to_bytes(4, "big")[-wide:]
+        found.readings.append(Reading("thumbnail", bytes(copy), kind))
+    return found
+
+
+def _thumbnails(data: bytes, iref: Box) -> Iterator[tuple[int, Box]]:
+    """Items that are thumbnails, and the box that says so (ISO/IEC 14496-12 §8.11.12)."""
+    wide = 4 if data[iref.body] else 2
+    for box in walk(data, iref.body + 4, iref.end):
+        if box.kind == b"thmb":
+            yield int.from_bytes(data[box.body : box.body + wide], "big"), box
+
+
+def _other_source(data: bytes, kind: Kind) -> Reading:
+    """A file with both a picture and a sequence: which one is shown hangs on its first brand, or on the viewer."""
+    if kind.pillow == "HEIF":
+        return Reading("sequence", data, _MP4)
+    if data[8:12] == b"avis":
+        return Reading("still picture", data[:8] + b"avif" + data[12:], kind)
+    return Reading("sequence", data[:8] + b"avis" + data[12:], kind)
