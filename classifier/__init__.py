@@ -1,5 +1,6 @@
 """Everything that judges bytes: decoding, detectors, engine. It knows no HTTP, no ActivityPub and no policy."""
 
+from classifier.parts import NeedsError, Parts
 from classifier.sniff import media_type_of
 from classifier.types import (
     CannotJudgeError,
@@ -22,6 +23,8 @@ __all__ = [
     "HashMatch",
     "JudgedFrame",
     "Judgement",
+    "NeedsError",
+    "Parts",
     "Symbols",
     "media_type_of",
 ]

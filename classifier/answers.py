@@ -16,13 +16,16 @@ from numpy.typing import NDArray
 from classifier.decode import prepare
 from classifier.frames import Bounds, HashedFrame, Undecoded
 from classifier.inputs import InputSpec, Rows
+from classifier.parts import Needs, Parts
 from classifier.preparing import MAX_ROWS, Prepared, PreparedFrame, prepare_file
 
-_PREPARED, _UNDECODED = b"P", b"U"
+_PREPARED, _UNDECODED, _NEEDS = b"P", b"U", b"N"
 _MAX_MESSAGE = 500
 _MAX_HASHES = 8_000
 """Two views of each frame that an animation may have, and as much again."""
 _MAX_NUMBER = 1 << 31
+_MAX_RANGES = 1_000
+_MAX_FILE = 1 << 50
 _MEDIA_TYPE = re.compile(r"[a-z]+/[a-z0-9.+-]{1,80}")
 _MARK = re.compile(r"file\.[a-z0-9_-]{1,40}")
 _READING = re.compile(r"[a-z0-9 -]{0,40}")
@@ -41,24 +44,28 @@ def get_ready() -> None:
     prepare()
 
 
-def prepare_packed(data: bytes, bounds: Bounds, inputs: Mapping[str, InputSpec]) -> tuple[bytes, list[Rows]]:
+def prepare_packed(data: bytes | Parts, bounds: Bounds, inputs: Mapping[str, InputSpec]) -> tuple[bytes, list[Rows]]:
     """Runs in the decoding process: what ``prepare_file`` gives, packed."""
     return pack(prepare_file(data, bounds, inputs))
 
 
-def pack(result: Prepared | Undecoded) -> tuple[bytes, list[Rows]]:
+def pack(result: Prepared | Undecoded | Needs) -> tuple[bytes, list[Rows]]:
     """The values, and the tiles that go beside them, in the order of ``Prepared.rows``."""
     if isinstance(result, Undecoded):
         return _UNDECODED + msgspec.msgpack.encode(result), []
+    if isinstance(result, Needs):
+        return _NEEDS + msgspec.msgpack.encode(result), []
     tiles = [np.ascontiguousarray(rows) for rows in result.rows.values()]
     return _PREPARED + msgspec.msgpack.encode(result, enc_hook=lambda rows: rows.shape), tiles
 
 
-def unpack(head: bytes, body: NDArray[np.uint8], inputs: Mapping[str, InputSpec]) -> Prepared | Undecoded:
+def unpack(head: bytes, body: NDArray[np.uint8], inputs: Mapping[str, InputSpec]) -> Prepared | Undecoded | Needs:
     """The result again, for detectors that want ``inputs``. Raises NonsenseError."""
     try:
         if head[:1] == _UNDECODED:
             return _undecoded(msgspec.msgpack.decode(memoryview(head)[1:], type=Undecoded))
+        if head[:1] == _NEEDS:
+            return _needs(msgspec.msgpack.decode(memoryview(head)[1:], type=Needs))
         _expect(head[:1] == _PREPARED, "neither frames nor why there are none")
         taker = _Taker(body)
         result = msgspec.msgpack.decode(memoryview(head)[1:], type=Prepared, dec_hook=taker.take)
@@ -91,6 +98,12 @@ def _undecoded(result: Undecoded) -> Undecoded:
     # Libraries quote what they stumbled over; the message goes into logs.
     message = "".join(char if char.isprintable() else "?" for char in result.message[:_MAX_MESSAGE])
     return replace(result, message=message)
+
+
+def _needs(result: Needs) -> Needs:
+    _expect(0 < len(result.ranges) <= _MAX_RANGES, "ranges")
+    _expect(all(0 <= offset < _MAX_FILE and 0 < length < _MAX_FILE for offset, length in result.ranges), "range")
+    return result
 
 
 def _check(result: Prepared, inputs: Mapping[str, InputSpec]) -> None:

@@ -13,6 +13,7 @@ from classifier.hashlists import Digests, Lists
 from classifier.lanes import Lanes
 from classifier.media import Decoder, Prepared, PreparedFrame
 from classifier.metrics import Metrics
+from classifier.parts import Parts
 from classifier.settings import ClassifierSettings, Concept
 from classifier.sniff import media_type_of
 from classifier.starting import load
@@ -77,16 +78,18 @@ class Engine:
         """Every symbol that a judgement of this engine can have, its lists' among them."""
         return self._backend.symbols | self.lists.symbols
 
-    async def digests(self, data: bytes) -> Digests:
-        """The digests of ``data`` that the hash lists need, SHA-256 at least."""
+    async def digests(self, data: bytes | Parts) -> Digests:
+        """The digests of ``data`` that the hash lists need, SHA-256 at least; of parts a name of their own."""
         every = bool(self.lists)
+        if isinstance(data, Parts):
+            return Digests(await asyncio.get_running_loop().run_in_executor(self._helpers, lambda: data.digest))
         if len(data) <= _INLINE:
             return Digests.of(data, every=every)
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._helpers, lambda: Digests.of(data, every=every))
 
     async def judge(
-        self, data: bytes, *, timeout: float, stop: Stop | None = None, digests: Digests | None = None
+        self, data: bytes | Parts, *, timeout: float, stop: Stop | None = None, digests: Digests | None = None
     ) -> Judgement:
         """The judgement of ``data``, without the lists (see ``look_up``), within ``timeout`` seconds.
 
@@ -96,6 +99,7 @@ class Engine:
 
         The same bytes asked for again meanwhile are judged once. Work nobody waits for any more is ended, or not begun.
         Raises CannotJudgeError: timeout, busy, no_worker, undecodable, unsupported, too_large, detector_error.
+        NeedsError: of a file known in parts, too little is known.
         """
         began = time.perf_counter()
         try:
@@ -115,7 +119,7 @@ class Engine:
         (self.metrics.stopped if judgement.partial else self.metrics.judged).inc()
         return judgement
 
-    def known(self, digests: Digests, stop: Stop | None, data: bytes = b"") -> Judgement | None:
+    def known(self, digests: Digests, stop: Stop | None, data: bytes | Parts = b"") -> Judgement | None:
         """The partial judgement of a file, by its digests alone, where the lists' symbols suffice ``stop`` or an allow
         list has it. It has one frame, and of ``data`` only the media type: its width and height are 0."""
         matches = self.lists.file(digests)
@@ -126,7 +130,7 @@ class Engine:
             return None
         return Judgement(
             digests.sha256,
-            media_type_of(data),
+            media_type_of(data.head if isinstance(data, Parts) else data),
             0,
             0,
             (JudgedFrame(0, symbols),),
@@ -160,7 +164,7 @@ class Engine:
         self.lists.close()
         self._helpers.shutdown(wait=False, cancel_futures=True)
 
-    async def _shared(self, digests: Digests, data: bytes, deadline: float, stop: Stop | None) -> Judgement:
+    async def _shared(self, digests: Digests, data: bytes | Parts, deadline: float, stop: Stop | None) -> Judgement:
         if self._closed:
             raise CannotJudgeError("no_worker", "the classifier is stopping")
         flight = self._flights.get(digests.sha256)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from classifier.hashlists import Digests
+from classifier.parts import NeedsError, Parts
 from classifier.types import CannotJudgeError, Judgement, Symbols
 
 type Stop = Callable[[Symbols], bool]
@@ -25,7 +26,7 @@ class Flight:
 
     task: asyncio.Task[None]
 
-    def __init__(self, digests: Digests, data: bytes) -> None:
+    def __init__(self, digests: Digests, data: bytes | Parts) -> None:
         self.digests = digests
         self.data = data
         """Let go of as soon as it is decoded."""
@@ -57,6 +58,8 @@ class Flight:
         if isinstance(outcome, CannotJudgeError):
             # Each waiter needs an exception of its own to hang a traceback on.
             raise CannotJudgeError(outcome.cause, str(outcome), outcome.media_type) from outcome
+        if isinstance(outcome, NeedsError):
+            raise NeedsError(outcome.ranges) from outcome
         if isinstance(outcome, Exception):
             raise outcome
         return outcome

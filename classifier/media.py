@@ -8,6 +8,7 @@ from typing import Protocol
 from classifier.answers import NonsenseError, get_ready, prepare_packed, unpack
 from classifier.decode import VERSION, Bounds, Undecoded
 from classifier.inputs import InputSpec
+from classifier.parts import Needs, NeedsError, Parts
 from classifier.pool import (
     CrashedError,
     FailedError,
@@ -35,10 +36,10 @@ class Decoder(Protocol):
     processes: int
     """How many files are decoded at the same time."""
 
-    async def decode(self, data: bytes, inputs: Mapping[str, InputSpec]) -> Prepared:
+    async def decode(self, data: bytes | Parts, inputs: Mapping[str, InputSpec]) -> Prepared:
         """The frames of one file, at least one, as ``inputs`` want them (by detector).
 
-        Raises CannotJudgeError. Cancelling it ends the work.
+        Raises CannotJudgeError, and NeedsError for a file of which too little is known. Cancelling it ends the work.
         """
         ...
 
@@ -56,8 +57,8 @@ class MediaDecoder:
     """Decodes in spawned processes. ``settings.seconds`` bounds computing time; twice that is the wall time."""
 
     def __init__(self, settings: DecodeSettings) -> None:
-        self._bounds = Bounds(settings.pixels, settings.frames, settings.seconds)
-        self.version = f"{VERSION}:{settings.frames}"
+        self._bounds = Bounds(settings.pixels, settings.frames, settings.seconds, settings.video_frames)
+        self.version = f"{VERSION}:{settings.frames}:{settings.video_frames}"
         self.processes = settings.processes or default_processes()
         limits = Limits(settings.memory, settings.seconds, 2 * settings.seconds)
         self._pool = Pool(self.processes, limits, get_ready)
@@ -80,8 +81,11 @@ class MediaDecoder:
         """The processes there are just now."""
         return self._pool.pids
 
-    async def decode(self, data: bytes, inputs: Mapping[str, InputSpec]) -> Prepared:
-        """The frames of ``data``. Raises CannotJudgeError: undecodable, unsupported, too_large, timeout, no_worker."""
+    async def decode(self, data: bytes | Parts, inputs: Mapping[str, InputSpec]) -> Prepared:
+        """The frames of ``data``.
+
+        Raises NeedsError, or CannotJudgeError: undecodable, unsupported, too_large, timeout, no_worker.
+        """
         try:
             wanted = dict(inputs)
             result = unpack(*await self._pool.run(prepare_packed, data, self._bounds, wanted), wanted)
@@ -95,6 +99,8 @@ class MediaDecoder:
             raise CannotJudgeError("too_large" if error.memory else "undecodable", f"decoding: {error}") from error
         except UnavailableError as error:
             raise CannotJudgeError("no_worker", str(error)) from error
+        if isinstance(result, Needs):
+            raise NeedsError(result.ranges)
         if isinstance(result, Undecoded):
             raise CannotJudgeError(result.cause, result.message, result.media_type)
         return result

@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from classifier.decode import Bounds, Decoded, HashedFrame, Undecoded, decode
+from classifier.decode import Bounds, Decoded, HashedFrame, Undecoded, decode, decode_parts
 from classifier.flatten import Ground
 from classifier.inputs import MOST, InputSpec, Rows, rows
+from classifier.parts import Needs, Parts
 
 MAX_ROWS = 96
 """Tiles of one file for one detector: with many frames, each of them gets fewer."""
@@ -45,10 +46,10 @@ class Prepared:
     rows: dict[str, Rows] = field(default_factory=dict)
 
 
-def prepare_file(data: bytes, bounds: Bounds, inputs: Mapping[str, InputSpec]) -> Prepared | Undecoded:
+def prepare_file(data: bytes | Parts, bounds: Bounds, inputs: Mapping[str, InputSpec]) -> Prepared | Undecoded | Needs:
     """The frames of ``data`` for detectors that want ``inputs``. Never raises for what bytes can bring about."""
-    decoded = decode(data, bounds)
-    return decoded if isinstance(decoded, Undecoded) else prepared(decoded, inputs)
+    decoded = decode_parts(data, bounds) if isinstance(data, Parts) else decode(data, bounds)
+    return prepared(decoded, inputs) if isinstance(decoded, Decoded) else decoded
 
 
 def prepared(decoded: Decoded, inputs: Mapping[str, InputSpec]) -> Prepared:

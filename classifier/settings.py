@@ -68,13 +68,15 @@ class HashListSettings(Settings):
 
 
 class DecodeSettings(Settings):
-    """Bounds on decoding, each file in a process of its own pool: seconds, bytes, pixels a frame, frames a file."""
+    """Bounds on decoding, each file in a process of its own pool: seconds, bytes, pixels a frame, frames of an
+    animation and of a video."""
 
     processes: Annotated[int, Field(ge=1, le=64)] | None = None
     seconds: Annotated[float, Field(gt=0, le=60)] = 3.0
     memory: Annotated[int, Field(ge=64 << 20)] = 1 << 30
     pixels: Annotated[int, Field(ge=1)] = 64_000_000
     frames: Annotated[int, Field(ge=1, le=64)] = 8
+    video_frames: Annotated[int, Field(ge=1, le=64)] = 16
 
 
 class TlsSettings(Settings):

@@ -67,7 +67,7 @@ def brands(*names: bytes) -> bytes:
 def test_by_first_bytes(data: bytes, media_type: str, pillow: str | None) -> None:
     kind = sniff(data)
     assert (kind.media_type, kind.pillow) == (media_type, pillow)
-    assert (kind.why == "") == bool(kind.pillow or kind.video)
+    assert (kind.pillow is None) == bool(kind.why or kind.video)
 
 
 @pytest.mark.parametrize(
