@@ -1,6 +1,6 @@
 """Bytes to frames with Pillow; runs inside a process of its own (see ``pool``), so it imports nothing heavy.
 
-What is seen of a file of several pictures: of GIF, APNG (its default image too, where that is no part of the animation),
+What is seen of a file of several pictures: of GIF, APNG (its default image too, where that is none of its),
 WebP, AVIF, HEIF, JPEG XL and TIFF each frame or page (those that are not sampled are hashed alone), of ICO each entry.
 Besides, where they show something else (``readings``): the thumbnail in EXIF, those of HEIF and AVIF, up to three
 pictures and a video behind the picture's own end (the second picture of an MPO, the motion of a phone's photo), the

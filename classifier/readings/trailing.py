@@ -58,9 +58,9 @@ def _behind(data: bytes, end: int, found: Found, check: Callable[[], None], *, m
             found.marks.add(ARCHIVE if magic in _ARCHIVES else DOCUMENT)
             return
         kind = sniff(data[start : start + _HEAD])
-        if kind.pillow is None and not kind.video or magic == _JPEG and not _opens(data[start : start + _HEAD]):
+        if (kind.pillow is None and not kind.video) or (magic == _JPEG and not _opens(data[start : start + _HEAD])):
             continue
-        if tries > MAX_TRIES or pictures >= MAX_TRAILING and kind.pillow:
+        if tries > MAX_TRIES or (pictures >= MAX_TRAILING and kind.pillow):
             found.marks.add(PICTURE)
             return
         if data[known:start].strip(_NOTHING):
