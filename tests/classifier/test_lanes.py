@@ -1,14 +1,19 @@
 import asyncio
+import logging
+import math
+import random
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 
-import numpy as np
 import pytest
 
-from classifier.lanes import Lane, ask
-from classifier.types import CannotJudgeError, Frame
+from classifier.inputs import Rows
+from classifier.lanes import Lane, Lanes, ask
+from classifier.metrics import Metrics
+from classifier.types import CannotJudgeError, Symbols
+from tests.classifier.fakes import POISON, SPEC, Reads, rows_of
 
-FRAMES = [np.zeros((2, 2, 3), dtype=np.uint8)] * 2
+ROWS = rows_of(1, 2)
 
 
 class Says:
@@ -17,24 +22,27 @@ class Says:
     name = "says"
     version = "says-1"
     symbols = frozenset({"says.x"})
+    input = SPEC
+    batch = 4
+    depth = 1
 
     def __init__(self, answer: Callable[[], list[dict[str, float]]]) -> None:
         self._answer = answer
 
-    def judge(self, frames: Sequence[Frame]) -> list[dict[str, float]]:
+    def judge(self, rows: Rows) -> list[dict[str, float]]:
         return self._answer()
 
 
 @pytest.mark.parametrize("score", [0.0, 0.5, 1.0])
 def test_scores(score: float) -> None:
-    assert ask(Says(lambda: [{"says.x": score}, {}]), FRAMES) == [{"says.x": score}, {}]
+    assert ask(Says(lambda: [{"says.x": score}, {}]), ROWS) == [{"says.x": score}, {}]
 
 
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
-        (lambda: [{}], "1 answers for 2 frames"),
-        (lambda: [{}, {}, {}], "3 answers for 2 frames"),
+        (lambda: [{}], "1 answers for 2 rows"),
+        (lambda: [{}, {}, {}], "3 answers for 2 rows"),
         (lambda: [{}, {"says.y": 0.5}], "says.y = 0.5"),
         (lambda: [{"says.x": float("nan")}, {}], "nan"),
         (lambda: [{"says.x": 1.0001}, {}], "1.0001"),
@@ -45,7 +53,7 @@ def test_scores(score: float) -> None:
 )
 def test_what_is_wrong_is_a_detector_error(answer: Callable[[], list[dict[str, float]]], words: str) -> None:
     with pytest.raises(CannotJudgeError, match="the detector says") as caught:
-        ask(Says(answer), FRAMES)
+        ask(Says(answer), ROWS)
     assert caught.value.cause == "detector_error"
     assert words in str(caught.value)
 
@@ -55,26 +63,315 @@ def test_its_own_cause_is_kept() -> None:
         raise CannotJudgeError("detector_error", "as it said")
 
     with pytest.raises(CannotJudgeError, match=r"^as it said$"):
-        ask(Says(fail), FRAMES)
+        ask(Says(fail), ROWS)
 
 
-async def test_cancelled_in_time_it_is_never_run() -> None:
-    go = threading.Event()
-    ran: list[int] = []
+# -- lanes -------------------------------------------------------------------------------------------------------------
 
-    def answer() -> list[dict[str, float]]:
-        ran.append(1)
-        go.wait(10)
-        return [{}, {}]
 
-    lane = Lane(Says(answer))
-    first = asyncio.ensure_future(lane.judge(FRAMES))
-    second = asyncio.ensure_future(lane.judge(FRAMES))
-    await asyncio.sleep(0.05)
-    second.cancel()
+class Bench:
+    """A lane, its detector and its metrics."""
+
+    def __init__(self, *, batch: int = 4, depth: int = 1, stuck: float = 60.0) -> None:
+        self.detector = Reads(batch=batch, depth=depth)
+        self.metrics = Metrics("m")
+        self.lane = Lane(self.detector, self.metrics, stuck=stuck)
+
+    def put(self, *values: int, deadline: float = math.inf) -> asyncio.Future[Sequence[Symbols]]:
+        return self.lane.put(rows_of(*values), deadline).answer
+
+    async def held(self, *values: int) -> threading.Event:
+        """The detector at work on these values until the gate that is given opens."""
+        self.detector.gate = threading.Event()
+        asyncio.ensure_future(self.put(*values))
+        await self.begun()
+        return self.detector.gate
+
+    async def begun(self) -> None:
+        """Wait until one more call has begun."""
+        assert await asyncio.to_thread(self.detector.begun.acquire, timeout=10)
+
+    def metric(self, name: str) -> float | None:
+        return self.metrics.registry.get_sample_value(f"m_{name}", {"detector": "reads"})
+
+
+def answer(*values: int) -> list[dict[str, float]]:
+    return [{"reads.x": value / 1000} for value in values]
+
+
+@pytest.fixture
+async def bench() -> AsyncIterator[Bench]:
+    bench = Bench()
+    yield bench
+    if bench.detector.gate:
+        bench.detector.gate.set()
+    bench.lane.close()
+
+
+async def test_one_alone_is_judged_at_once(bench: Bench) -> None:
+    assert await bench.put(7) == answer(7)
+    assert threading.get_ident() not in bench.detector.threads
+
+
+async def test_what_comes_meanwhile_is_judged_together(bench: Bench) -> None:
+    gate = await bench.held(0)
+    waiting = [bench.put(1), bench.put(2, 3), bench.put(4)]
+    assert bench.metric("rows_waiting") == 4
+    gate.set()
+    assert await asyncio.gather(*waiting) == [answer(1), answer(2, 3), answer(4)]
+    assert bench.detector.passes == [[0], [1, 2, 3, 4]]
+    assert (bench.metric("batch_rows_sum"), bench.metric("batch_rows_count")) == (5, 2)
+    assert (bench.metric("rows_waiting"), bench.metric("lane_seconds_count")) == (0, 4)
+
+
+@pytest.mark.parametrize(("count", "passes"), [(4, [4]), (5, [4, 1]), (9, [4, 4, 1])])
+async def test_a_file_of_many_rows_is_split(bench: Bench, count: int, passes: list[int]) -> None:
+    assert await bench.put(*range(count)) == answer(*range(count))
+    assert [len(values) for values in bench.detector.passes] == passes
+
+
+async def test_a_short_file_goes_between_the_passes_of_a_long_one(bench: Bench) -> None:
+    gate = await bench.held(*range(96))
+    short = bench.put(200)
+    gate.set()
+    await short
+    assert 200 in bench.detector.passes[1]
+
+
+async def test_cancelled_in_time_it_is_never_run(bench: Bench) -> None:
+    gate = await bench.held(0)
+    job = bench.lane.put(rows_of(*range(1, 10)))
+    bench.lane.drop(job)
+    gate.set()
+    await bench.put(99)
+    assert bench.detector.seen == [0, 99]
+    assert bench.metric("rows_dropped_total") == 9
+
+
+async def test_past_its_deadline_it_is_never_run(bench: Bench) -> None:
+    now = asyncio.get_running_loop().time()
+    gate = await bench.held(0)
+    bench.put(1, deadline=now)
+    bench.put(2, deadline=now + 60)
+    gate.set()
+    await bench.put(3)
+    assert bench.detector.seen == [0, 2, 3]
+
+
+async def test_one_that_goes_away_in_the_middle_of_a_batch_does_not_disturb_the_others(bench: Bench) -> None:
+    gate = await bench.held(0)
+    first, second = bench.put(1), bench.put(2)
+    gate.set()
+    bench.detector.gate = threading.Event()
+    await bench.begun()
+    first.cancel()
+    bench.detector.gate.set()
+    assert await second == answer(2)
+    assert bench.detector.passes == [[0], [1, 2]]
+
+
+async def test_a_file_that_makes_the_detector_fail_fails_alone(bench: Bench) -> None:
+    gate = await bench.held(0)
+    good, bad, other = bench.put(1), bench.put(2, POISON), bench.put(3)
+    gate.set()
+    assert (await good, await other) == (answer(1), answer(3))
+    with pytest.raises(CannotJudgeError, match="poison"):
+        await bad
+    assert bench.detector.passes == [[0], [1, 2, POISON, 3], [1], [2, POISON], [3]]
+
+
+async def test_who_has_gone_is_not_tried_again_alone(bench: Bench) -> None:
+    gate = await bench.held(0)
+    gone, bad, good = bench.put(1), bench.put(POISON), bench.put(2)
+    gate.set()
+    bench.detector.gate = threading.Event()
+    await bench.begun()
+    gone.cancel()
+    bench.detector.gate.set()
+    with pytest.raises(CannotJudgeError):
+        await bad
+    assert await good == answer(2)
+    assert bench.detector.passes[2:] == [[POISON], [2]]
+
+
+async def test_a_file_alone_is_not_tried_again_and_the_rest_of_it_is_dropped(bench: Bench) -> None:
+    with pytest.raises(CannotJudgeError):
+        await bench.put(1, 2, 3, POISON, 5, 6, 7, 8)
+    await bench.put(9)
+    assert bench.detector.passes == [[1, 2, 3, POISON], [9]]
+
+
+async def test_two_threads_take_two_full_batches() -> None:
+    bench = Bench(batch=2, depth=2)
+    gate = await bench.held(1, 2, 3, 4, 5)
+    await bench.begun()
+    assert bench.detector.passes == [[1, 2], [3, 4]], "and what is left waits"
+    gate.set()
+    await bench.put(6)
+    bench.lane.close()
+
+
+async def test_what_comes_after_a_pass_of_known_length_waits_for_most_of_it() -> None:
+    """With two threads, a batch that is not full is not sent behind one that has just begun."""
+    bench = Bench(batch=2, depth=2)
+    bench.lane._costs.note(1, 1000.0)
+    gate = await bench.held(1)
+    late = bench.put(2)
     await asyncio.sleep(0)
-    go.set()
-    assert await first == [{}, {}]
-    assert await lane.judge(FRAMES) == [{}, {}]
-    assert len(ran) == 2
-    lane.close()
+    assert len(bench.detector.passes) == 1
+    gate.set()
+    assert await late == answer(2)
+    bench.lane.close()
+
+
+@pytest.mark.parametrize("pays", [True, False])
+async def test_only_where_batches_pay_a_row_waits_for_files_on_their_way(pays: bool) -> None:
+    bench = Bench()
+    bench.lane._costs.note(1, 1000.0)
+    bench.lane._costs.note(4, 1000.0 if pays else 4000.0)
+    bench.lane.expect(1)
+    first = bench.put(1)
+    if pays:
+        await asyncio.sleep(0.01)
+        assert bench.detector.passes == []
+        bench.lane.expect(0)  # that file was none: nobody else comes
+    assert await first == answer(1)
+    bench.lane.expect(3)
+    waiting = [bench.put(value) for value in (2, 3, 4, 5)]  # full: it begins
+    await asyncio.gather(*waiting)
+    assert bench.detector.passes[-1] == ([2, 3, 4, 5] if pays else [3, 4, 5])
+    bench.lane.close()
+
+
+async def test_patience_has_an_end() -> None:
+    bench = Bench()
+    bench.lane._costs.note(1, 0.2)
+    bench.lane._costs.note(4, 0.2)
+    bench.lane.expect(1)
+    assert await asyncio.wait_for(bench.put(1), 10) == answer(1)
+    first = bench.lane.put(rows_of(2))
+    bench.lane.drop(first)  # gone while it waited: the timer finds nothing
+    await asyncio.sleep(0.05)
+    assert bench.detector.seen == [1]
+    bench.lane.close()
+
+
+async def test_a_pass_that_does_not_come_back_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    bench = Bench(stuck=0.05)
+    assert bench.lane.trouble() == ""
+    gate = await bench.held(1)
+    while not bench.lane.trouble():
+        await asyncio.sleep(0.01)
+    assert "reads has not come back from a batch within 0.05 s" in bench.lane.trouble()
+    assert bench.metric("stuck") == 1
+    gate.set()
+    bench.detector.gate = None
+    await bench.put(2)
+    assert (bench.lane.trouble(), bench.metric("stuck")) == ("", 0)
+    assert [record.levelno for record in caplog.records] == [logging.ERROR, logging.WARNING]
+    bench.lane.close()
+
+
+# -- all of them together ----------------------------------------------------------------------------------------------
+
+
+async def test_detectors_work_side_by_side() -> None:
+    one, other = Reads("one"), Reads("other")
+    one.gate, other.gate = threading.Event(), threading.Event()
+    lanes = Lanes([one, other])
+    assert (lanes.version, lanes.symbols) == ("one-1+other-1", {"one.x", "other.x"})
+    assert await lanes.ready(1) == {"one": SPEC, "other": SPEC}
+    assert lanes.ahead == 3 * 4
+    judging = asyncio.ensure_future(lanes.judge({"one": rows_of(1, 2), "other": rows_of(3)}, timeout=10))
+    for detector in (one, other):
+        assert await asyncio.to_thread(detector.begun.acquire, timeout=10)
+    one.gate.set()
+    other.gate.set()
+    found = await judging
+    assert found == {"one": [{"one.x": 0.001}, {"one.x": 0.002}], "other": [{"other.x": 0.003}]}
+    assert await lanes.judge({"one": rows_of(), "other": rows_of(4)}, timeout=10) == {
+        "one": (),
+        "other": [{"other.x": 0.004}],
+    }
+    await lanes.close()
+
+
+async def test_what_one_detector_fails_at_the_others_need_not_judge() -> None:
+    one, other = Reads("one"), Reads("other")
+    other.gate = threading.Event()
+    lanes = Lanes([one, other])
+    busy = asyncio.ensure_future(lanes.judge({"other": rows_of(1)}, timeout=10))
+    assert await asyncio.to_thread(other.begun.acquire, timeout=10)
+    with pytest.raises(CannotJudgeError, match="the detector one failed"):
+        await lanes.judge({"one": rows_of(POISON), "other": rows_of(2)}, timeout=10)
+    other.gate.set()
+    await busy
+    await lanes.judge({"other": rows_of(3)}, timeout=10)
+    assert other.seen == [1, 3]
+    await lanes.close()
+
+
+async def test_time_runs_out() -> None:
+    detector = Reads()
+    detector.gate = threading.Event()
+    lanes = Lanes([detector])
+    for timeout in (0.0, -1.0):
+        with pytest.raises(CannotJudgeError) as caught:
+            await lanes.judge({"reads": rows_of(9)}, timeout=timeout)
+        assert caught.value.cause == "timeout"
+    busy = asyncio.ensure_future(lanes.judge({"reads": rows_of(1)}, timeout=math.inf))
+    assert await asyncio.to_thread(detector.begun.acquire, timeout=10)
+    with pytest.raises(CannotJudgeError) as caught:
+        await lanes.judge({"reads": rows_of(2)}, timeout=0.05)
+    assert caught.value.cause == "timeout"
+    detector.gate.set()
+    await busy
+    await lanes.judge({"reads": rows_of(3)}, timeout=10)
+    assert detector.seen == [1, 3]
+    await lanes.close()
+    with pytest.raises(CannotJudgeError) as caught:
+        await lanes.judge({"reads": rows_of(4)}, timeout=10)
+    assert caught.value.cause == "no_worker"
+
+
+@pytest.mark.parametrize("seed", range(5))
+async def test_whatever_happens_each_has_its_own_answer(seed: int) -> None:
+    """200 files of random rows that come, expire, go away or fail in any order, over two detectors."""
+    chance = random.Random(seed)
+    one, other = Reads("one", batch=3), Reads("other", batch=8, depth=2)
+    lanes = Lanes([one, other])
+    ends = {"right": 0, "detector_error": 0, "timeout": 0, "gone": 0}
+
+    async def file(values: list[int], timeout: float, leave: float | None) -> None:
+        rows = {"one": rows_of(*values), "other": rows_of(*reversed(values))}
+        judging = asyncio.ensure_future(lanes.judge(rows, timeout=timeout))
+        if leave is not None:
+            await asyncio.sleep(leave)
+            judging.cancel()
+        try:
+            found = await judging
+        except CannotJudgeError as error:
+            ends[error.cause] += 1
+            assert error.cause == "timeout" or POISON in values
+        except asyncio.CancelledError:
+            ends["gone"] += 1
+        else:
+            ends["right"] += 1
+            assert found == {
+                "one": [{"one.x": value / 1000} for value in values],
+                "other": [{"other.x": value / 1000} for value in reversed(values)],
+            }
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(200):
+            values = [chance.randrange(POISON) for _ in range(chance.choice([1, 1, 1, 2, 5, 30]))]
+            if chance.random() < 0.1:
+                values[chance.randrange(len(values))] = POISON
+            timeout = chance.choice([10.0, 10.0, 10.0, 0.0, 0.002])
+            leave = chance.choice([None, None, None, 0.0, 0.003])
+            group.create_task(file(values, timeout, leave))
+            if chance.random() < 0.5:
+                await asyncio.sleep(0.001 * chance.random())
+    assert sum(ends.values()) == 200
+    assert min(ends["right"], ends["detector_error"], ends["timeout"], ends["gone"]) > 0
+    await lanes.close()
