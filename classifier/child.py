@@ -34,6 +34,7 @@ def main(socket: int, memory: int) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with mmap.mmap(memory, 0) as arena:
+        os.close(memory)
         _serve(socket, arena)
 
 

@@ -84,6 +84,7 @@ def _address_space() -> int:
 
 _PR_SET_DUMPABLE = 4
 _PR_SET_NO_NEW_PRIVS = 38
+_CAPABILITIES_3 = 0x20080522  # linux/capability.h
 
 
 def _call(libc: ctypes.CDLL, number: int, *arguments: object) -> int:
@@ -94,12 +95,13 @@ def _call(libc: ctypes.CDLL, number: int, *arguments: object) -> int:
     return found
 
 
-def _no_new_privileges(libc: ctypes.CDLL) -> None:
-    """Both layers ask for it; and other processes of this user can no longer look into this one, nor it be dumped."""
+def _no_privileges(libc: ctypes.CDLL) -> None:
+    """Both layers ask for it. Root could raise its limits again; and this user's other processes need not look in."""
     if sys.platform != "linux":
         raise OSError(errno.ENOSYS, f"there is none on {sys.platform}")
     libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
-    if libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
+    none = (ctypes.c_uint32 * 6)()
+    if libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) or libc.capset((ctypes.c_uint32 * 2)(_CAPABILITIES_3, 0), none):
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code))
 
@@ -123,7 +125,7 @@ class _PathBeneath(ctypes.Structure):
 
 
 def _landlock(libc: ctypes.CDLL) -> None:
-    _no_new_privileges(libc)
+    _no_privileges(libc)
     create, add, restrict = _LANDLOCK
     version = _call(libc, create, None, ctypes.c_size_t(0), ctypes.c_uint32(1))
     rules = _Ruleset(
@@ -178,7 +180,7 @@ type _Word = tuple[int, int, int, int]
 
 
 def _seccomp(libc: ctypes.CDLL) -> None:
-    _no_new_privileges(libc)
+    _no_privileges(libc)
     machine = platform.machine()
     if machine not in AUDIT_ARCH:
         raise OSError(errno.ENOSYS, f"no list of system calls for {machine}")
