@@ -12,7 +12,7 @@ from classifier.settings import ClipSettings, Concept
 from classifier.types import CannotJudgeError, CannotStartError
 
 # Raise it when scores change for a reason that nothing else in the version shows.
-_REVISION = 1
+_REVISION = 2
 
 
 class ClipDetector:
@@ -50,7 +50,11 @@ class ClipDetector:
         ``settings.pretrained`` is a tag or the path of a checkpoint; concept names come without ``clip.``; ``threads``
         sets torch's CPU threads. Raises CannotStartError, saying what to do.
         """
-        return cls(OpenClipModel.load(settings, threads=threads), concepts, whole=settings.coverage == "whole")
+        model = OpenClipModel.load(settings, threads=threads)
+        found = cls(model, concepts, whole=settings.coverage == "whole")
+        model.measure()
+        found.batch = model.batch
+        return found
 
     def judge(self, rows: Rows) -> list[dict[str, float]]:
         """Scores in 0…1 for each row, in order.

@@ -3,16 +3,19 @@
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import open_clip
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from classifier import CannotJudgeError, CannotStartError, Detector, Frame
+from classifier import CannotJudgeError, CannotStartError, Detector
 from classifier.detectors.clip import ClipDetector
+from classifier.inputs import Rows, rows
 from classifier.presets import load as load_preset
 from classifier.presets import shapes, tiny
 from classifier.settings import ClipSettings, Concept
@@ -26,8 +29,10 @@ def detector() -> ClipDetector:
     return ClipDetector.load(TINY, load_preset("demo-shapes"))
 
 
-def frame(colour: shapes.Colour, shape: shapes.Shape, seed: int = 1) -> Frame:
-    return np.asarray(shapes.draw(colour, shape, size=128, rng=np.random.default_rng(seed)))
+def row(colour: shapes.Colour, shape: shapes.Shape, seed: int = 1, size: int = 64) -> Rows:
+    """One drawing as the decoding process gives it to the model: uint8 [1, size, size, 3]."""
+    drawn = shapes.draw(colour, shape, size=2 * size, rng=np.random.default_rng(seed))
+    return np.asarray(drawn.resize((size, size), Image.Resampling.BICUBIC))[None]
 
 
 def test_it_is_a_detector(detector: ClipDetector) -> None:
@@ -38,8 +43,8 @@ def test_it_is_a_detector(detector: ClipDetector) -> None:
 
 
 def test_each_drawing_scores_for_what_it_is(detector: ClipDetector) -> None:
-    frames = [frame("red", "circle"), frame("blue", "square"), frame("purple", "cross")]
-    red, blue, neither = detector.judge(frames)
+    drawn = [row("red", "circle"), row("blue", "square"), row("purple", "cross")]
+    red, blue, neither = detector.judge(np.concatenate(drawn))
     assert red["clip.red_circle"] > 0.8 > 0.2 > red["clip.blue_square"]
     assert blue["clip.blue_square"] > 0.8 > 0.2 > blue["clip.red_circle"]
     assert max(neither["clip.red_circle"], neither["clip.blue_square"]) < 0.2
@@ -48,7 +53,7 @@ def test_each_drawing_scores_for_what_it_is(detector: ClipDetector) -> None:
 
 
 def test_the_score_is_open_clips_own_softmax(detector: ClipDetector) -> None:
-    own = ClipDetector(detector.model, SHADE)
+    own = ClipDetector(detector.model, SHADE, whole=False)
     picture = shapes.draw("red", "circle", size=100, rng=np.random.default_rng(4))
     model, _, preprocess = open_clip.create_model_and_transforms(tiny.MODEL, str(tiny.STATE_FILE))
     model.eval()
@@ -56,26 +61,29 @@ def test_the_score_is_open_clips_own_softmax(detector: ClipDetector) -> None:
     with torch.inference_mode():
         image, text, scale = model(preprocess(picture).unsqueeze(0), words)
         expected = float((scale * image @ text.T).softmax(1)[0, :2].sum())
-    assert own.judge([np.asarray(picture)])[0]["clip.shade"] == pytest.approx(expected, abs=1e-3)
+    prepared = rows(np.asarray(picture), own.input)
+    assert own.judge(prepared)[0]["clip.shade"] == pytest.approx(expected, abs=1e-4)
 
 
-def test_no_frames_no_scores(detector: ClipDetector) -> None:
-    assert detector.judge([]) == []
-    assert detector.model.frames([]).shape == (0, detector.model.dimensions)
+def test_no_rows_no_scores(detector: ClipDetector) -> None:
+    none = np.empty((0, 64, 64, 3), np.uint8)
+    assert detector.judge(none) == []
+    assert detector.model.rows(none).shape == (0, detector.model.dimensions)
 
 
-@pytest.mark.parametrize("count", [63, 64, 65])
-def test_batches_are_cut_and_kept_in_order(detector: ClipDetector, count: int) -> None:
-    pictures = [frame("red", "circle"), frame("green", "triangle"), frame("yellow", "star")]
+@pytest.mark.parametrize("more", [-1, 0, 1])
+def test_batches_are_cut_and_kept_in_order(detector: ClipDetector, more: int) -> None:
+    count = detector.batch + more
+    pictures = np.concatenate([row("red", "circle"), row("green", "triangle"), row("yellow", "star")])
     alone = [scores["clip.red_circle"] for scores in detector.judge(pictures)]
-    together = detector.judge([pictures[n % 3] for n in range(count)])
+    together = detector.judge(pictures[np.arange(count) % 3])
     assert [scores["clip.red_circle"] for scores in together] == pytest.approx(
         [alone[n % 3] for n in range(count)], abs=1e-4
     )
 
 
 def test_nan_is_an_error_and_never_a_score(detector: ClipDetector) -> None:
-    embeddings = detector.model.frames([frame("red", "circle")])
+    embeddings = detector.model.rows(row("red", "circle"))
     embeddings[0, 0] = np.nan
     with pytest.raises(CannotJudgeError, match="NaN") as caught:
         detector.score(embeddings)
@@ -88,8 +96,8 @@ def test_the_version_hangs_on_model_words_and_precision(detector: ClipDetector) 
     low = ClipDetector.load(TINY.model_copy(update={"precision": "bf16"}), SHADE)
     assert again.version == detector.version
     assert len({detector.version, other_words.version, low.version}) == 3
-    red = frame("red", "circle")
-    assert low.judge([red])[0]["clip.shade"] == pytest.approx(other_words.judge([red])[0]["clip.shade"], abs=0.1)
+    red = row("red", "circle")
+    assert low.judge(red)[0]["clip.shade"] == pytest.approx(other_words.judge(red)[0]["clip.shade"], abs=0.02)
 
 
 def test_threads_are_set() -> None:
@@ -125,8 +133,8 @@ def state(tmp_path: Path, **changes: torch.Tensor) -> Path:
 def test_a_local_checkpoint_is_loaded(tmp_path: Path, detector: ClipDetector) -> None:
     file = state(tmp_path)
     found = ClipDetector.load(TINY.model_copy(update={"pretrained": str(file)}), load_preset("demo-shapes"))
-    red = frame("red", "circle")
-    assert found.judge([red]) == detector.judge([red])
+    red = row("red", "circle")
+    assert found.judge(red) == detector.judge(red)
 
 
 def truncated(tmp_path: Path) -> Path:
@@ -220,6 +228,24 @@ def test_cuda_that_is_not_there_is_refused(device: str) -> None:
         return
     with pytest.raises(CannotStartError, match="CUDA"):
         ClipDetector.load(TINY.model_copy(update={"device": device}), SHADE)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("precision", ["fp16", "bf16"])
+def test_on_cuda_two_threads_get_the_scores_of_the_cpu(detector: ClipDetector, precision: str) -> None:
+    cuda = ClipDetector.load(
+        TINY.model_copy(update={"device": "cuda", "precision": precision}), load_preset("demo-shapes")
+    )
+    assert cuda.depth == 2
+    one, other = (
+        np.concatenate([row(colour, "circle", seed) for seed in range(cuda.batch + 1)]) for colour in ("red", "blue")
+    )
+    with ThreadPoolExecutor(2) as threads:
+        found = list(threads.map(cuda.judge, [one, other] * 10))
+    for scores, expected in zip(found, [detector.judge(one), detector.judge(other)] * 10, strict=True):
+        for ours, theirs in zip(scores, expected, strict=True):
+            assert ours == pytest.approx(theirs, abs=0.05)
 
 
 def test_importing_it_brings_no_torch_and_without_torch_it_says_what_to_install() -> None:

@@ -1,0 +1,109 @@
+"""How rows become embeddings on a device: batches of the size at which it judges the most a second, measured here."""
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from classifier.inputs import Rows
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+type Embeddings = NDArray[np.float32]
+"""``float32 [n, dimensions]``, each row of length 1."""
+
+type Encode = Callable[["Tensor"], "Tensor"]
+"""``uint8 [n, height, width, 3]`` to ``float32 [n, dimensions]`` of length 1, both on the device."""
+
+CANDIDATES = (1, 2, 4, 8, 16, 32)
+UNMEASURED = 8
+"""Rows in one go where nobody has measured."""
+GOOD_ENOUGH = 0.97
+"""Of the best rate: the smallest batch that reaches it is taken, since a larger one only adds waiting."""
+_LONG_ENOUGH, _MOST_RUNS = 0.1, 5
+"""Seconds (and runs) of one size past which it is not run again; of several runs the fastest counts."""
+
+
+class Runner(Protocol):
+    """Rows in host memory to embeddings in host memory."""
+
+    batch: int
+    """Rows in one go; more are cut."""
+    depth: int
+    """Threads that may ask at once with profit."""
+
+    def __call__(self, rows: Rows) -> Embeddings:
+        """Embeddings of any number of rows, in order. May be called from ``depth`` threads at once."""
+        ...
+
+    def measure(self, seconds: float) -> Mapping[int, float]:
+        """Find the best batch, set it and say what was measured: rows a second by batch."""
+        ...
+
+
+class Direct:
+    """On a CPU (or Apple's GPU): one call after the other, as they come."""
+
+    depth = 1
+
+    def __init__(self, encode: Encode, size: tuple[int, int], device: str) -> None:
+        self.batch = UNMEASURED
+        self._encode = encode
+        self._size = size
+        self._device = device
+
+    def __call__(self, rows: Rows) -> Embeddings:
+        """Embeddings of rows, in order."""
+        import torch
+
+        found = []
+        with torch.inference_mode():
+            for start in range(0, len(rows), self.batch):
+                part = torch.from_numpy(np.require(rows[start : start + self.batch], requirements=["C", "W"]))
+                found.append(self._encode(part.to(self._device)).cpu().numpy())
+        return np.concatenate(found) if len(found) > 1 else found[0]
+
+    def measure(self, seconds: float) -> Mapping[int, float]:
+        """Forward passes of ever larger batches, for about ``seconds``."""
+
+        def run(batch: int) -> None:
+            self.batch = batch
+            self(np.zeros((batch, *self._size, 3), np.uint8))
+
+        rates = measure(run, CANDIDATES, seconds)
+        self.batch = smallest(rates)
+        return rates
+
+
+def measure(
+    run: Callable[[int], object],
+    candidates: Iterable[int],
+    seconds: float,
+    *,
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[int, float]:
+    """Rows a second of ``run(batch)``, by batch: at least the first, then as many as fit into ``seconds``."""
+    until = clock() + seconds
+    rates: dict[int, float] = {}
+    took = 0.0
+    run(1)
+    for batch in candidates:
+        if rates and clock() + 2 * took > until:  # the next takes about twice as long
+            break
+        times: list[float] = []
+        while not times or (len(times) < _MOST_RUNS and sum(times) < _LONG_ENOUGH):
+            start = clock()
+            run(batch)
+            times.append(clock() - start)
+        took = min(times)
+        rates[batch] = batch / took
+    return rates
+
+
+def smallest(rates: Mapping[int, float]) -> int:
+    """The smallest batch whose rate is as good as the best."""
+    best = max(rates.values())
+    return min(batch for batch, rate in rates.items() if rate >= GOOD_ENOUGH * best)
