@@ -6,25 +6,36 @@ from PIL import Image
 
 from classifier.flatten import Pixels
 
-SIDE = 32
-"""Squares a side that are compared; what is smaller than one is not to be made out in a thumbnail."""
+SQUARE = 8
+"""Pixels of the further picture that a square has a side: what is smaller is not to be made out in a thumbnail."""
+MOST = 64
+"""Squares a side at most."""
 LEVELS = 32
 """Levels that a square may be apart: cameras sharpen and brighten their thumbnails."""
-SHARE = 0.01
-"""Share of squares that may be further apart."""
+FEW, SHARE = 5, 0.005
+"""So many squares, and a share of them, may be further apart."""
+
+type _Place = tuple[float, float, float, float]
 
 
 def alike(main: Pixels, other: Pixels) -> bool:
     """Whether ``other`` (``uint8 [h, w, 3]`` RGB) is ``main`` made smaller: as it is, or with bars beside it."""
-    coarse = _coarse(main, (0, 0, main.shape[1], main.shape[0]))
-    return any(_close(coarse, _coarse(other, box)) for box in _places(main, other))
+    return any(_close(main, other, place) for place in _places(main, other))
 
 
-def _close(one: NDArray[np.int16], other: NDArray[np.int16]) -> bool:
-    return bool((np.abs(one - other).max(axis=2) > LEVELS).mean() <= SHARE)
+def _close(main: Pixels, other: Pixels, place: _Place) -> bool:
+    left, top, right, bottom = place
+    squares = (_squares(right - left), _squares(bottom - top))
+    coarse = _coarse(main, (0, 0, main.shape[1], main.shape[0]), squares)
+    apart = np.abs(coarse - _coarse(other, place, squares)).max(axis=2) > LEVELS
+    return bool(apart.sum() <= (FEW + SHARE * apart.size if apart.size > 4 * FEW else 0))
 
 
-def _places(main: Pixels, other: Pixels) -> list[tuple[float, float, float, float]]:
+def _squares(length: float) -> int:
+    return min(MOST, max(1, int(length / SQUARE)))
+
+
+def _places(main: Pixels, other: Pixels) -> list[_Place]:
     """All of ``other``; and its middle in ``main``'s proportions, where the rest is black (cameras fill 4:3 up)."""
     height, width = other.shape[:2]
     whole = (0.0, 0.0, float(width), float(height))
@@ -38,6 +49,6 @@ def _places(main: Pixels, other: Pixels) -> list[tuple[float, float, float, floa
     return [whole, (left, top, left + wide, top + high)]
 
 
-def _coarse(pixels: Pixels, box: tuple[float, float, float, float]) -> NDArray[np.int16]:
-    image = Image.fromarray(pixels).resize((SIDE, SIDE), Image.Resampling.BOX, box)
+def _coarse(pixels: Pixels, box: _Place, size: tuple[int, int]) -> NDArray[np.int16]:
+    image = Image.fromarray(pixels).resize(size, Image.Resampling.BOX, box)
     return np.asarray(image, dtype=np.int16)

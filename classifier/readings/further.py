@@ -27,7 +27,7 @@ def with_readings(
     frames: list[DecodedFrame] = []
     index = own.count
     # An animation's first and last frames: a thumbnail is of one of them, if of any.
-    mains = [frame for frame in own.frames if frame.index in (own.frames[0].index, own.frames[-1].index)]
+    seen = [frame for frame in own.frames if frame.index in (own.frames[0].index, own.frames[-1].index)]
     blank = all(frame.quality < MIN_PDQ_QUALITY for frame in own.frames)
     for reading in found.readings:
         if reading.gain and not blank:
@@ -41,22 +41,23 @@ def with_readings(
         if isinstance(decoded, Undecoded):
             marks.add(mark)
             continue
-        shown = _upright(decoded, orientation if reading.turned else 1, mains)
-        frames += (replace(frame, index=index + frame.index, reading=reading.name) for frame in shown)
+        for frame in _upright(decoded, orientation if reading.turned else 1, seen):
+            seen.append(frame)
+            frames.append(replace(frame, index=index + frame.index, reading=reading.name))
         index += decoded.count
     if len(frames) > most:
         marks.add(PICTURE)
     return replace(own, frames=(*own.frames, *frames[:most]), marks=(*own.marks, *sorted(marks)))
 
 
-def _upright(decoded: Decoded, orientation: int, mains: list[DecodedFrame]) -> Iterator[DecodedFrame]:
-    """The frames that show something else than ``mains``, turned as these were."""
+def _upright(decoded: Decoded, orientation: int, seen: list[DecodedFrame]) -> Iterator[DecodedFrame]:
+    """The frames that show something else than those ``seen``, turned as these were."""
     for frame in decoded.frames:
-        if any(alike(main.pixels, frame.pixels) for main in mains):
+        if any(alike(one.pixels, frame.pixels) for one in seen):
             continue
         if orientation == 1:
             yield frame
             continue
         (_, pixels), *_ = views(Image.fromarray(frame.pixels), orientation)
-        if not any(alike(main.pixels, pixels) for main in mains):
+        if not any(alike(one.pixels, pixels) for one in seen):
             yield replace(frame_of(frame.index, frame.ground, pixels), at=frame.at)
