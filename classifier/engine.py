@@ -180,13 +180,13 @@ class Engine:
         try:
             return await flight.wait(deadline, stop)
         finally:
-            if not flight.wanted and flight.task.cancel():
-                self._forget(flight)
+            if not flight.wanted and self._forget(flight):
+                flight.task.cancel()
                 self.metrics.expired.inc()
 
-    def _forget(self, flight: Flight) -> None:
-        if self._flights.get(flight.digests.sha256) is flight:
-            del self._flights[flight.digests.sha256]
+    def _forget(self, flight: Flight) -> bool:
+        """Let the next one who brings these bytes begin anew; whether it was not so already."""
+        return self._flights.get(flight.digests.sha256) is flight and bool(self._flights.pop(flight.digests.sha256))
 
     async def _fly(self, flight: Flight) -> None:
         began = time.perf_counter()

@@ -69,15 +69,15 @@ async def test_what_was_found_so_far_is_for_those_who_are_content_with_it(flight
     assert await picky is await patient is whole
 
 
-async def test_nobody_is_content_with_nothing(flight: Flight) -> None:
+async def test_who_has_gone_is_given_nothing(flight: Flight) -> None:
     (waiting,) = await boarded(flight, 1.0)
     flight.offer(judgement({"hash.x": 0.9}, partial=True))
     assert flight.wanted
     waiting.cancel()
     await asyncio.sleep(0)
-    assert not flight.wanted
     flight.offer(judgement({"hash.x": 1.0}, partial=True))
     flight.land(judgement({}))
+    assert not flight.wanted
 
 
 async def test_the_latest_deadline_counts_while_its_waiter_is_there(flight: Flight) -> None:
