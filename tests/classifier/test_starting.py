@@ -1,13 +1,14 @@
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from classifier.inputs import Rows
 from classifier.settings import ClassifierSettings, Concept, DecodeSettings, HashListSettings
 from classifier.starting import load, tried
-from classifier.types import CannotStartError, Frame
+from classifier.types import CannotStartError
+from tests.classifier.fakes import Reads
 
 CONCEPTS = {"x": Concept(prompts=("a circle",), against=("a square",))}
 
@@ -36,7 +37,8 @@ def test_nothing_heavy_is_loaded_when_clip_is_off() -> None:
     script = (
         "import sys\n"
         "from classifier.engine import Engine\n"
-        "from classifier.settings import *\n"
+        "from classifier.inputs import Rows
+from classifier.settings import *\n"
         "if __name__ == '__main__':\n"
         "    engine = Engine.start(ClassifierSettings(clip=None, decode=DecodeSettings(processes=1)), {})\n"
         "    print({'torch', 'open_clip', 'mitmproxy'} & set(sys.modules), sorted(engine.symbols)[0])\n"
@@ -46,13 +48,17 @@ def test_nothing_heavy_is_loaded_when_clip_is_off() -> None:
 
 
 def test_a_detector_that_cannot_judge_is_found_out_at_the_start() -> None:
-    class Broken:
-        name = "broken"
-        version = "1"
-        symbols: frozenset[str] = frozenset()
+    class Broken(Reads):
+        def judge(self, rows: Rows) -> list[dict[str, float]]:
+            raise RuntimeError(f"CUDA error on {rows.shape}")
 
-        def judge(self, frames: Sequence[Frame]) -> list[dict[str, float]]:
-            raise RuntimeError("CUDA error")
+    with pytest.raises(
+        CannotStartError, match=r"broken failed: RuntimeError: CUDA error on \(1, 2, 2, 3\) \(on a plain grey picture"
+    ):
+        tried(Broken("broken"))
 
-    with pytest.raises(CannotStartError, match=r"broken failed: RuntimeError: CUDA error \(on a plain grey picture"):
-        tried(Broken())
+
+def test_a_detector_that_can_is_given_back() -> None:
+    detector = Reads()
+    assert tried(detector) is detector
+    assert detector.seen == [128]
