@@ -37,8 +37,7 @@ def test_nothing_heavy_is_loaded_when_clip_is_off() -> None:
     script = (
         "import sys\n"
         "from classifier.engine import Engine\n"
-        "from classifier.inputs import Rows
-from classifier.settings import *\n"
+        "from classifier.settings import *\n"
         "if __name__ == '__main__':\n"
         "    engine = Engine.start(ClassifierSettings(clip=None, decode=DecodeSettings(processes=1)), {})\n"
         "    print({'torch', 'open_clip', 'mitmproxy'} & set(sys.modules), sorted(engine.symbols)[0])\n"
