@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from addons.policy.conditions import GROUPS
 from addons.policy.document import Node
 from addons.policy.reading import read
-from addons.policy.rules import PRESETS, preset_text
+from addons.policy.rules import ANY_HASH, PRESETS, preset_text
 
 _ABOVE = re.compile(r"\s*(>=|>)?\s*([0-9]*\.?[0-9]+)\s*\Z")
 _PRESET = re.compile(r"""(?m)^rules:[ \t]*(["']?)([a-z-]+)\1[ \t]*(#.*)?$""")
+
+_ON_LISTS = re.compile(rf"(?m)^( *)(- .*{re.escape(ANY_HASH)}.*)$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +57,19 @@ def with_thresholds(text: str, scores: Mapping[str, float]) -> tuple[str, list[E
 def _written_out(text: str) -> str:
     """The text with a preset's name replaced by its rules; `rules` left out means the first preset."""
     document, _ = read(text.encode(), "", {})
-    node = document.find(("rules",))
+    node, lists = document.find(("rules",)), document.find(("classifier", "hashes"))
+    has_lists = bool(lists and lists.items)
     if node is None:
-        return text.rstrip("\n") + "\n\n" + preset_text(PRESETS[0])
+        return text.rstrip("\n") + "\n\n" + _rules_of(PRESETS[0], has_lists=has_lists)
     if node.items is None and isinstance(node.value, str) and node.value in PRESETS:
-        return _PRESET.sub(lambda match: preset_text(match[2]).rstrip("\n"), text, count=1)
+        return _PRESET.sub(lambda match: _rules_of(match[2], has_lists=has_lists).rstrip("\n"), text, count=1)
     return text
+
+
+def _rules_of(name: str, *, has_lists: bool) -> str:
+    """The preset's text. Without hash lists the rule on them, which a preset may have all the same, is a comment."""
+    text = preset_text(name)
+    return text if has_lists else _ON_LISTS.sub(r"\1#\2", text)
 
 
 def _thresholds(rule: Node) -> Iterator[tuple[str, str, Node]]:

@@ -1,4 +1,4 @@
-"""``fediward calibrate``: scores an admin's own ordinary media and finds the thresholds for a wanted rate of mistakes."""
+"""``fediward calibrate``: scores an admin's own ordinary media and finds thresholds for a wanted rate of mistakes."""
 
 import asyncio
 import json
@@ -164,7 +164,8 @@ def _conclude(
     # The same bytes twice say nothing new, and would make the numbers look surer than they are.
     judged = {one.sha256: one.symbols for one in scored if one.symbols is not None}
     if not judged:
-        click.echo(f"not one of {len(scored)} files could be judged: {_causes(scored) or 'the folder is empty'}", err=True)
+        why = _causes(scored) or "the folder is empty"
+        click.echo(f"not one of {len(scored)} files could be judged: {why}", err=True)
         return NOTHING_JUDGED
     by_symbol = {symbol: [found.get(symbol, 0.0) for found in judged.values()] for symbol in symbols}
     thresholds = tuple(threshold(symbol, by_symbol[symbol], rate) for symbol in symbols)
@@ -172,7 +173,6 @@ def _conclude(
     chosen = {one.symbol: one.score for one in thresholds if one.score is not None}
     new_text, edits = with_thresholds(text, chosen)
     new = parse(new_text.encode(), path=config.path, env=os.environ)
-    now = _now(config)
     report = Report(
         files=len(scored),
         judged=len(judged),
@@ -180,7 +180,7 @@ def _conclude(
         not_judged=dict(Counter(one.cause for one in scored if one.symbols is None)),
         version=version,
         thresholds=thresholds,
-        now={symbol: now[symbol] for symbol in symbols if symbol in now},
+        now=_now(text, symbols),
         rules=_acted(list(judged.values()), config.policy(), new.policy()),
     )
     plain = _plain(report)
@@ -197,15 +197,14 @@ def _conclude(
     return 0
 
 
-def _now(config: "Config") -> dict[str, float]:
+def _now(text: str, symbols: Sequence[str]) -> dict[str, float]:
     """The lowest bound that a rule has on each symbol at present."""
-    from addons.policy.conditions import symbol_tests
+    from addons.calibration.edits import with_thresholds
 
     found: dict[str, float] = {}
-    for rule in config.rules:
-        for test in symbol_tests(rule.when):
-            if test.operator in (">", ">="):
-                found[test.symbol] = min(test.score, found.get(test.symbol, 1.0))
+    for edit in with_thresholds(text, dict.fromkeys(symbols, 0.0))[1]:
+        old = float(edit.old.lstrip(" >="))
+        found[edit.symbol] = min(old, found.get(edit.symbol, old))
     return found
 
 
@@ -224,7 +223,7 @@ def _acted(judged: Sequence[Mapping[str, float]], *policies: "Policy") -> dict[s
             medium = Medium(ref, judgement=Judgement("", "", 0, 0, (JudgedFrame(0, symbols),), ""))
             decision = decide(policy, Context(door="inbox"), [medium])
             counts[-1].update({hit.rule for hit in decision.hits if hit.rule})
-    return {rule: (counts[0][rule], counts[1][rule]) for rule in sorted(counts[0] | counts[1])}
+    return {rule.name: (counts[0][rule.name], counts[1][rule.name]) for rule in policies[0].rules if rule.asks_symbols}
 
 
 def _plain(report: Report) -> dict[str, Any]:
