@@ -46,6 +46,7 @@ class Checked:
     ms: float
     message: str = ""
     matches: tuple[str, ...] = ()
+    allowed: str | None = None
 
 
 @click.command("check")
@@ -173,13 +174,14 @@ class _Checker:
             ms=ms,
             message=medium.message,
             matches=tuple(_told(match) for match in found.matches) if found else (),
+            allowed=decision.allowed,
         )
 
 
 def _told(match: "HashMatch") -> str:
     told = f"{match.list}: {match.kind} {match.entry[:12]}…"
     if match.kind == "pdq":
-        told += f", {match.distance} bits away"
+        told += f", {match.distance} bits away" + (f", {match.variant}" if match.variant else "")
     return f"{told} ({match.source})" if match.source else told
 
 
@@ -202,6 +204,7 @@ def _as_json(one: Checked) -> dict[str, object]:
         "symbols": one.symbols,
         "rule": one.rule,
         "cause": one.cause,
+        "allowed": one.allowed,
         "action": one.action,
         "ms": round(one.ms, 1),
     }
@@ -217,7 +220,7 @@ def _print_table(checked: Sequence[Checked]) -> None:
     for one in checked:
         scores = sorted(one.symbols.items(), key=lambda pair: (-pair[1], pair[0]))
         shown = [f"{name} {score:.2f}" for name, score in scores if score >= SHOWN_FROM]
-        because = [f"rule {one.rule}"] if one.rule else []
+        because = [f"rule {one.rule}"] if one.rule else [f"allow list {one.allowed}"] if one.allowed else []
         if one.cause:
             because.append(f"{one.cause}: {one.message}")
         table.add_row(

@@ -111,6 +111,8 @@ def _why(entry: Entry, rules: dict[str, Any]) -> list[str]:
         first = f'  The rule "{entry.rule}" decided'
     elif entry.cause:
         first = f"  The cause {entry.cause} decided ({_CAUSES.get(entry.cause, 'something went wrong')})"
+    elif deciding and deciding.allowed:
+        first = f'  The allow list "{deciding.allowed}" decided'
     else:
         first = "  No rule and no cause applied"
     done = _DONE.get(entry.action, entry.action) if entry.mode == "enforce" else "was forwarded all the same"
@@ -119,10 +121,15 @@ def _why(entry: Entry, rules: dict[str, Any]) -> list[str]:
         lines += _figures(entry, deciding, rules)
     for hit in entry.hits:
         if hit is not deciding:
-            name = f'rule "{hit.rule}"' if hit.rule else f"cause {hit.cause}"
-            lines.append(f"  Also applied: {name}, {hit.action}{_where(hit)}.")
+            lines.append(f"  Also applied: {_name(hit)}, {hit.action}{_where(hit)}.")
             lines += _figures(entry, hit, rules)
     return lines
+
+
+def _name(hit: Hit) -> str:
+    if hit.allowed:
+        return f'allow list "{hit.allowed}"'
+    return f'rule "{hit.rule}"' if hit.rule else f"cause {hit.cause}"
 
 
 def _decided(entry: Entry, hit: Hit) -> bool:
@@ -141,6 +148,8 @@ def _figures(entry: Entry, hit: Hit, rules: dict[str, Any]) -> list[str]:
     medium = next((medium for medium in entry.media if medium.index == hit.medium), None)
     if hit.cause is not None:
         return [f"    {medium.message}"] if medium and medium.message else []
+    if hit.allowed is not None:
+        return []  # its matches are told with the medium
     wanted = list(symbol_tests(rules.get(hit.rule or "")))
     if not wanted:
         known = hit.rule in rules
@@ -183,6 +192,7 @@ def _medium(medium: EntryMedium) -> list[str]:
         lines.append(f"     judged{took} by {medium.version}{' (known already)' if medium.cached else ''}")
     for match in medium.matches:
         frame = "" if match.frame is None else f", frame {match.frame}"
+        frame += f" {match.variant}" if match.variant else ""
         note = f", {match.note}" if match.note else ""
         lines.append(
             f"     on the list {match.list}: {match.kind} {match.entry}, distance {match.distance}{frame}, "

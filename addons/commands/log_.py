@@ -127,7 +127,7 @@ def _print(entries: list[Entry], as_json: bool) -> None:
             shown_time(entry.at),
             _text(entry.door),
             Text(_action(entry), style=_STYLES.get(entry.action, "")),
-            _text(entry.rule or entry.cause),
+            _text(entry.rule or entry.cause or _allowed(entry)),
             _text(entry.host),
             _text(_short(entry.activity_id)),
             _text(entry.id),
@@ -151,6 +151,12 @@ def _print_counts(reader: Reader, limit: int, as_json: bool) -> None:
 
 def _action(entry: Entry) -> str:
     return printable(entry.action if entry.mode == "enforce" else f"{entry.action} ({entry.mode})")
+
+
+def _allowed(entry: Entry) -> str | None:
+    """The allow list that decided, where one did."""
+    allowed = entry.hits[0].allowed if entry.hits and entry.action == Action.PASS else None
+    return f"allow list {allowed}" if allowed else None
 
 
 def _short(activity: str | None) -> str | None:

@@ -21,7 +21,8 @@ from addons.policy.sections import Classifier, Doors, Fetch, File, LedgerSection
 from addons.policy.translate import translate
 from addons.policy.values import Address, Upstream
 from classifier.detectors.nudity import SYMBOLS as NUDITY_SYMBOLS
-from classifier.settings import Concept, HashListSettings, TlsSettings, WorkersSettings
+from classifier.readings.types import MARKS as FILE_MARKS
+from classifier.settings import Concept, TlsSettings, WorkersSettings
 
 _WEIGHTS = (".pt", ".pth", ".bin", ".safetensors")
 
@@ -163,8 +164,10 @@ def _known(classifier: Classifier, concepts: Mapping[str, Concept]) -> Known:
         {
             "clip": clip if classifier.clip is not None else None,
             "nudity": NUDITY_SYMBOLS if classifier.nudity is not None else None,
-            "hash": frozenset(f"hash.{listed.name}" for listed in classifier.hashes),
-        }
+            "hash": frozenset(f"hash.{listed.name}" for listed in classifier.hashes if not listed.allow),
+            "file": FILE_MARKS,
+        },
+        frozenset(listed.name for listed in classifier.hashes if listed.allow),
     )
 
 
@@ -196,7 +199,7 @@ def _hashless_preset(document: Document, rules: tuple[Rule, ...], classifier: Cl
     """A preset of rules on hash lists alone needs a list; for one with other rules none is as good."""
     name = _preset_name(document)
     asked = {test.symbol for rule in rules for test in symbol_tests(rule.when)}
-    if name is None or asked != {ANY_HASH} or classifier.hashes:
+    if name is None or asked != {ANY_HASH} or not all(listed.allow for listed in classifier.hashes):
         return []
     line, column, _ = document.nearest(("rules",))
     message = f"the preset {name} needs hashes, and there is no list of them"
@@ -264,10 +267,7 @@ def _loopback_or_any(host: str) -> bool:
 def _placed(settings: File, folder: Path) -> File:
     """The same with every relative path made absolute from the configuration's folder."""
     classifier = settings.classifier
-    hashes = tuple(
-        HashListSettings(name=listed.name, file=folder / listed.file, distance=listed.distance)
-        for listed in classifier.hashes
-    )
+    hashes = tuple(listed.model_copy(update={"file": folder / listed.file}) for listed in classifier.hashes)
     clip = classifier.clip
     if clip is not None and (clip.pretrained.startswith((".", "/")) or clip.pretrained.endswith(_WEIGHTS)):
         clip = clip.model_copy(update={"pretrained": str(folder / clip.pretrained)})

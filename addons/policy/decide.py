@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from addons.activitypub.references import MediaRef
-from addons.policy.rules import Rule, Test, compile_test
+from addons.policy.rules import ALLOW, Rule, Test, compile_test
 from addons.policy.words import Action, Cause, Context, Decision, Hit, Medium
 from classifier import Symbols
 
@@ -67,7 +67,10 @@ class Policy:
         return hits, len(self.rules), False
 
     def on_medium(self, context: Context, medium: Medium, index: int, end: int) -> list[Hit]:
-        """The hits of one medium, rules from ``end`` on left out. Each frame has a turn of its own."""
+        """The hits of one medium, rules from ``end`` on left out. Each frame has a turn of its own.
+
+        What an allow list knows has none: the frame, or the medium if it knows every frame, passes.
+        """
         hits: list[Hit] = []
         noted: set[int] = set()  # rules that ask no symbol say the same of each frame: told once
         if medium.judgement is None or not medium.judgement.frames:
@@ -75,7 +78,14 @@ class Policy:
             hits.append(Hit(self.on[cause], cause=cause, medium=index))
             self._turn(context, medium.ref, None, (index, None, end), hits, noted)
             return hits
-        for frame in medium.judgement.frames:
+        frames = medium.judgement.frames
+        allowed = [_allowed(frame.symbols) for frame in frames]
+        if first := allowed[0] if all(allowed) else None:
+            return [Hit(Action.PASS, medium=index, allowed=first)]
+        for frame, by in zip(frames, allowed, strict=True):
+            if by:
+                hits.append(Hit(Action.PASS, medium=index, frame=frame.index, allowed=by))
+                continue
             self._turn(context, medium.ref, frame.symbols, (index, frame.index, end), hits, noted)
         return hits
 
@@ -103,6 +113,11 @@ class Policy:
                 hits.append(Hit(rule.action, rule=rule.name, medium=medium))
             if rule.action is not Action.RECORD:
                 return
+
+
+def _allowed(symbols: Symbols) -> str | None:
+    """The first allow list that gave a symbol."""
+    return min((name.removeprefix(ALLOW) for name in symbols if name.startswith(ALLOW)), default=None)
 
 
 def decide_on_context(policy: Policy, context: Context) -> Decision | None:

@@ -24,6 +24,7 @@ def risks(document: Document, settings: File, rules: Sequence[Rule]) -> list[Pro
         *_causes(document, settings),
         *_nothing_kept_out(document, settings, rules),
         *_open_doors(document, settings),
+        *_let_by(document, settings),
         *_idle(document, settings, rules),
         *_overheard(document, settings),
     ]
@@ -77,6 +78,17 @@ def _open_doors(document: Document, settings: File) -> Iterator[Problem]:
         yield _warning(document, ("server", "image_mode"), message)
 
 
+def _let_by(document: Document, settings: File) -> Iterator[Problem]:
+    """Allow lists on which a stranger can get a picture of his own."""
+    for index, listed in enumerate(settings.classifier.hashes):
+        if listed.allow and listed.bits:
+            message = f"a stranger can make a picture that is {listed.bits} bits from an allowed one, and it passes"
+            yield _warning(document, ("classifier", "hashes", index, "distance"), message, "distance: 0")
+        if listed.allow and listed.match in ("md5", "sha1"):
+            message = f"two files with one {listed.match} can be made: one to be allowed, another to follow"
+            yield _warning(document, ("classifier", "hashes", index, "match"), message, "match: sha256")
+
+
 def _idle(document: Document, settings: File, rules: Sequence[Rule]) -> Iterator[Problem]:
     """Detectors and lists that cost time and decide nothing."""
     asked = asked_symbols(rules)
@@ -85,7 +97,7 @@ def _idle(document: Document, settings: File, rules: Sequence[Rule]) -> Iterator
             message = f"the detector {detector} is on and no rule asks for what it finds"
             yield _warning(document, ("classifier", detector), message, f"{detector}: null, or a rule on {detector}.…")
     for index, listed in enumerate(settings.classifier.hashes):
-        if f"hash.{listed.name}" not in asked and ANY_HASH not in asked:
+        if not listed.allow and f"hash.{listed.name}" not in asked and ANY_HASH not in asked:
             place = ("classifier", "hashes", index)
             message = f'no rule asks for the hash list "{listed.name}"'
             yield _warning(document, place, message, f"a rule on hash.{listed.name} or hash.*")

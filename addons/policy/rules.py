@@ -32,6 +32,8 @@ RULE_KEYS = ("name", "when", "do")
 NOT_YET = (Action.STRIP, Action.HOLD)
 ACTIONS = tuple(action for action in Action if action not in NOT_YET)
 ANY_HASH = "hash.*"
+ALLOW = "allow."
+"""How an allow list's symbol begins. No rule asks for it: what has it passes before any rule is tried."""
 
 _FOLDER = Path(__file__).with_name("presets")
 
@@ -171,13 +173,20 @@ def _parse_rule(document: Document, node: Node, parsed: ParsedRules) -> Rule | N
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """The symbols that the detectors can give: by detector, None for a detector that is off."""
+    """The symbols that the detectors can give: by detector, None for a detector that is off.
+
+    ``allow``: names of the allow lists, which no rule can ask for.
+    """
 
     by_detector: Mapping[str, frozenset[str] | None]
+    allow: frozenset[str] = frozenset()
 
     def complaint(self, symbol: str) -> tuple[str, str, str | None] | None:
         """Message, expected and hint where nothing gives ``symbol``; None where all is well."""
-        detector = symbol.partition(".")[0]
+        detector, _, name = symbol.partition(".")
+        if detector in ("hash", "allow") and name in self.allow:
+            message = f'"{name}" is an allow list: what is on it passes before any rule is tried'
+            return message, "no rule that asks for it, or a list without allow: true", None
         every = sorted(s for symbols in self.by_detector.values() for s in symbols or ())
         if detector not in self.by_detector:
             expected = f"a symbol of {one_of(sorted(self.by_detector))}"

@@ -81,13 +81,15 @@ class Medium:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """One rule or cause that applied, and to what: index into the media and into its frames (None: the whole)."""
+    """One rule, cause or allow list that applied, and to what: index into the media and into its frames (None: the
+    whole). ``allowed`` names the allow list."""
 
     action: Action
     rule: str | None = None
     cause: Cause | None = None
     medium: int | None = None
     frame: int | None = None
+    allowed: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,3 +113,8 @@ class Decision:
     def cause(self) -> Cause | None:
         """The deciding cause."""
         return self.deciding.cause if self.deciding else None
+
+    @property
+    def allowed(self) -> str | None:
+        """The allow list that let it by, where nothing else applied."""
+        return self.deciding.allowed if self.deciding else None

@@ -57,7 +57,7 @@ class Hashes:
         return cls(kind, words[first], remarks[order][first])
 
     def find(self, digest: str) -> int | None:
-        """Where the very hash (hex digits) stands; None too for what is no hash, as the name of a file known in parts."""
+        """Where the very hash (hex digits) stands; None too for what is none, as the name of a file known in parts."""
         if not _HEX.fullmatch(digest):
             return None
         wanted = words_of(self.kind, [digest])[0]

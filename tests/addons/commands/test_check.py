@@ -94,7 +94,7 @@ def test_each_outcome(folder: Path) -> None:
         ("largest.png", "pass", None, None),
     ]
     for line in lines:
-        assert list(line) == ["file", "sha256", "pdq", "symbols", "rule", "cause", "action", "ms"]
+        assert list(line) == ["file", "sha256", "pdq", "symbols", "rule", "cause", "allowed", "action", "ms"]
         assert line["ms"] > 0 or line["cause"]
         if line["rule"] == "known":
             assert line["symbols"]["hash.ours"] == 1.0
@@ -104,6 +104,23 @@ def test_each_outcome(folder: Path) -> None:
             assert line["sha256"] == hashlib.sha256(Path(line["file"]).read_bytes()).hexdigest()
     assert lines[0]["pdq"] is not None
     assert lines[6]["sha256"] is None, "only its beginning was read"
+
+
+def test_an_allow_list_beats_all(folder: Path) -> None:
+    """Rules, other lists, and even what cannot be decoded, for which its digest is enough."""
+    files = [folder / name for name in ("known.png", "drawing.svg", "empty.png")]
+    digests = "".join(f"{hashlib.sha256(file.read_bytes()).hexdigest()}\n" for file in files)
+    (folder / "fine.txt").write_text(digests)
+    allowing = "file: list.csv}, {name: fine, file: fine.txt, match: sha256, allow: true}]"
+    (folder / "allow.yaml").write_text(LIGHT.replace("file: list.csv}]", allowing))
+    done = check(folder, *(file.name for file in files), "near.jpg", "--json", config="allow.yaml")
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [(line["action"], line["rule"], line["cause"], line["allowed"]) for line in lines] == [
+        *3 * [("pass", None, None, "fine")],
+        ("drop", "known", None, None),
+    ]
+    assert lines[0]["symbols"]["hash.ours"] == lines[0]["symbols"]["allow.fine"] == 1.0
+    assert "allow list fine" in check(folder, "known.png", config="allow.yaml").stdout
 
 
 def test_many_files_come_in_order(folder: Path) -> None:

@@ -9,7 +9,8 @@ from addons.activitypub.references import MediaRef
 from addons.cli import main
 from addons.ledger import Ledger
 from addons.policy.words import Action, Cause, Decision, Hit, Medium
-from tests.addons.ledger.samples import FAILED, WALK, entry, write
+from classifier import HashMatch, JudgedFrame
+from tests.addons.ledger.samples import FAILED, GOOD, JUDGED, WALK, entry, write
 
 EVIL = "\x1b[2J\x9b1m\u202e\r\nforged: line"
 WHEN = {"clip.minor": ">0.5", "any": [{"hash.*": "=1"}, {"clip.drawn": ">0.9"}], "not": {"hash.ours": "<1"}}
@@ -90,6 +91,26 @@ def test_nothing_applied_observed_and_overflow_are_said(url: str) -> None:
 def test_without_the_policys_rules_it_says_that_thresholds_were_not_noted(url: str) -> None:
     write(url, entry(id="one"))
     assert "what the rule asked was not noted" in run(url, "one").stdout
+
+
+def test_an_allow_list_is_named(url: str) -> None:
+    frames = (JudgedFrame(0, {"clip.minor": 1.0, "allow.fine": 1.0}), JudgedFrame(1, {"clip.minor": 1.0}))
+    match = HashMatch("fine", "pdq", "cd" * 32, 0, "us", "our logo", 0, "mirrored")
+    judged = replace(JUDGED, frames=frames, matches=(match,))
+    whole = Hit(Action.PASS, medium=0, allowed="fine")
+    part = replace(whole, frame=0)
+    rule = Hit(Action.DROP, rule="forbidden", medium=0, frame=1)
+    write(
+        url,
+        entry(id="whole", decision=Decision(Action.PASS, whole, (whole,)), media=(replace(GOOD, judgement=judged),)),
+        entry(id="part", decision=Decision(Action.DROP, rule, (part, rule)), media=(replace(GOOD, judgement=judged),)),
+    )
+    told = run(url, "whole").stdout
+    assert 'The allow list "fine" decided on medium 1; it was let in.' in told
+    assert f"on the list fine: pdq {'cd' * 32}, distance 0, frame 0 mirrored, from us, our logo" in told
+    told = run(url, "part").stdout
+    assert 'The rule "forbidden" decided on medium 1, frame 1' in told
+    assert 'Also applied: allow list "fine", pass on medium 1, frame 0.' in told
 
 
 def test_json(url: str) -> None:

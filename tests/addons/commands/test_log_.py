@@ -9,6 +9,7 @@ from click.testing import CliRunner, Result
 
 from addons.cli import main
 from addons.ledger import Ledger
+from addons.policy.words import Action, Decision, Hit
 from tests.addons.ledger.samples import CONTEXT, WALK, entry, write
 
 EVIL = "\x1b[2J\x9b1m\u202e[bold red]:smile:\nx"
@@ -65,12 +66,25 @@ def test_what_is_listed(url: str, words: list[str], found: list[str]) -> None:
     assert [json.loads(line)["id"] for line in result.stdout.splitlines()] == found
 
 
+def test_an_allow_list_stands_where_a_rule_would(url: str) -> None:
+    hit = Hit(Action.PASS, medium=0, allowed="fine")
+    write(url, entry(id="one", decision=Decision(Action.PASS, hit, (hit,))))
+    assert "allow list fine" in run("--ledger", url).stdout
+
+
 def test_json_has_everything_but_the_body(url: str) -> None:
     write(url, entry(id="one"))
     told = json.loads(run("--ledger", url, "--json").stdout)
     assert told["media"][0]["frames"][1]["symbols"] == {"clip.minor": 0.75, "hash.ours": 1.0}
     assert told["media"][0]["matches"][0]["distance"] == 12
-    assert told["hits"][1] == {"action": "drop", "rule": "forbidden", "cause": None, "medium": 0, "frame": 3}
+    assert told["hits"][1] == {
+        "action": "drop",
+        "rule": "forbidden",
+        "cause": None,
+        "medium": 0,
+        "frame": 3,
+        "allowed": None,
+    }
     assert "body" not in told
 
 

@@ -92,6 +92,32 @@ def test_problems_of_every_part_are_told_together() -> None:
     ]
 
 
+def test_a_rule_on_an_allow_list_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "h.csv").write_text("")
+    text = (
+        "server: {upstream: 'http://127.0.0.1:1', listen: '127.0.0.1:2'}\n"
+        "classifier: {hashes: [{name: fine, file: h.csv, allow: true}]}\n"
+        "rules: [{name: r, when: {hash.fine: 1}, do: drop}, {name: s, when: {hash.*: 1}, do: drop}]\n"
+    )
+    with pytest.raises(ConfigError) as caught:
+        parse(text.encode(), path=tmp_path / "c.yaml", env={})
+    assert [f"{one.line}:{one.column}: {one.message}" for one in caught.value.problems] == [
+        '3:26: "fine" is an allow list: what is on it passes before any rule is tried',
+        '3:69: nothing gives "hash.*"',
+    ]
+
+
+def test_what_may_be_said_of_a_list(tmp_path: Path) -> None:
+    (tmp_path / "h.txt").write_text("")
+    text = (
+        "server: {upstream: 'http://127.0.0.1:1', listen: '127.0.0.1:2'}\n"
+        "classifier: {hashes: [{name: fine, file: h.txt, match: pdq, distance: 3, variants: true, allow: true}]}\n"
+    )
+    (listed,) = parse(text.encode(), path=tmp_path / "c.yaml", env={}).classifier.hashes
+    assert listed.file == tmp_path / "h.txt"
+    assert (listed.match, listed.bits, listed.variants, listed.allow) == ("pdq", 3, True, True)
+
+
 @pytest.mark.parametrize("text", ["", "# only a comment", "null", "[]", "word"])
 def test_a_file_that_is_no_mapping(text: str) -> None:
     assert len(_problems(text)) == 1

@@ -457,3 +457,39 @@ def test_what_is_decided_on_context_stands(policy: Policy, context: Context, med
     at_once = decide_on_context(policy, context)
     if at_once is not None:
         assert decide(policy, context, media) == at_once
+
+
+ALLOWED = {"clip.a": 1.0, "clip.b": 1.0, "hash.ours": 1.0, "allow.fine": 1.0}
+
+
+@pytest.mark.parametrize("rules", [[DROP_A], [DROP_UNMARKED], [RECORD_KIND], [DROP_WITHOUT_A], []])
+def test_what_an_allow_list_knows_passes_whatever_the_rules_say(rules: list[str]) -> None:
+    decision = decide(_policy(*rules), ELSEWHERE, [_judged(ALLOWED, ALLOWED)])
+    assert (decision.action, decision.rule, decision.cause, decision.allowed) == (Action.PASS, None, None, "fine")
+    assert decision.hits == (Hit(Action.PASS, medium=0, allowed="fine"),)
+
+
+def test_a_rule_on_any_list_is_not_about_allow_lists() -> None:
+    rule = "name: known, when: {hash.*: 1}, do: drop"
+    assert decide(_policy(rule), ELSEWHERE, [_judged({"hash.ours": 1.0})]).action is Action.DROP
+    assert decide(_policy(rule), ELSEWHERE, [_judged({"allow.fine": 1.0})]).action is Action.PASS
+
+
+def test_one_allowed_frame_does_not_clear_the_others() -> None:
+    decision = decide(_policy(DROP_A), ELSEWHERE, [_judged(ALLOWED, {"clip.a": 1.0})])
+    assert (decision.action, decision.allowed) == (Action.DROP, None)
+    assert decision.hits == (
+        Hit(Action.PASS, medium=0, frame=0, allowed="fine"),
+        Hit(Action.DROP, rule="drop-a", medium=0, frame=1),
+    )
+
+
+def test_a_context_rule_is_about_the_delivery_and_stands() -> None:
+    assert decide(_policy(DROP_HOST), CONTEXT, [_judged(ALLOWED)]).action is Action.DROP
+
+
+@given(_policies, _contexts, st.lists(_media, max_size=3))
+def test_an_allowed_medium_changes_no_decision(policy: Policy, context: Context, media: Sequence[Medium]) -> None:
+    without, more = decide(policy, context, media), decide(policy, context, [*media, _judged(ALLOWED)])
+    assert more.action is without.action
+    assert (more.rule, more.cause) == (without.rule, without.cause)

@@ -87,6 +87,22 @@ def test_risks(text: str, warnings: list[str]) -> None:
     assert _warnings(text) == warnings
 
 
+@pytest.mark.parametrize(
+    ("keys", "warnings"),
+    [
+        ("", []),
+        (", distance: 0, match: pdq", []),
+        (", match: sha256", []),
+        (", distance: 1", ["2:72: a stranger can make a picture that is 1 bits from an allowed one, and it passes"]),
+        (", match: md5", ["2:69: two files with one md5 can be made: one to be allowed, another to follow"]),
+    ],
+)
+def test_allow_lists_that_a_stranger_can_get_on(tmp_path: Path, keys: str, warnings: list[str]) -> None:
+    (tmp_path / "h.csv").write_text("")
+    text = SERVER + f"classifier: {{hashes: [{{name: fine, file: h.csv, allow: true{keys}}}]}}\n"
+    assert _warnings(text, tmp_path) == warnings
+
+
 def test_a_list_that_no_rule_asks_for(tmp_path: Path) -> None:
     (tmp_path / "h.csv").write_text("kind,hash,source,note\n")
     text = SERVER + "classifier: {hashes: [{name: ours, file: h.csv}]}\n"

@@ -217,6 +217,15 @@ def test_without_hash_lists() -> None:
     assert known.complaint("hash.a") == ('unknown symbol "hash.a"', "a list under classifier.hashes", None)
 
 
+@pytest.mark.parametrize("symbol", ["hash.fine", "allow.fine"])
+def test_no_rule_asks_for_an_allow_list(symbol: str) -> None:
+    known = Known({"hash": frozenset({"hash.ours"})}, frozenset({"fine"}))
+    complaint = known.complaint(symbol)
+    assert complaint is not None
+    assert complaint[0] == '"fine" is an allow list: what is on it passes before any rule is tried'
+    assert known.complaint("hash.ours") is None
+
+
 def test_broken_concepts_are_told_of_elsewhere() -> None:
     assert Known({"clip": frozenset()}).complaint("clip.minor") is None
 
