@@ -15,6 +15,7 @@ COMMANDS = {
     "log": "List decisions, newest last.",
     "models": "List, download and verify classifier models.",
     "run": "Run the doors of a configuration file.",
+    "worker": "Judge for doors on other machines.",
 }
 
 

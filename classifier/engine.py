@@ -10,7 +10,6 @@ from classifier.ahead import Ahead, Turn
 from classifier.flights import Flight, Stop
 from classifier.frames import MIN_PDQ_QUALITY
 from classifier.hashlists import Digests, Lists
-from classifier.lanes import Lanes
 from classifier.media import Decoder, Prepared, PreparedFrame
 from classifier.metrics import Metrics
 from classifier.parts import Parts
@@ -64,9 +63,9 @@ class Engine:
     @classmethod
     def start(cls, settings: ClassifierSettings, concepts: Mapping[str, Concept]) -> Self:
         """Load all that ``settings`` names. Blocks for seconds. Raises CannotStartError with all that is missing."""
-        parts = load(settings, concepts)
         metrics = Metrics()
-        return cls(parts.decoder, Lanes(parts.detectors, metrics), parts.lists, queue=settings.queue, metrics=metrics)
+        parts = load(settings, concepts, metrics)
+        return cls(parts.decoder, parts.backend, parts.lists, queue=settings.queue, metrics=metrics)
 
     @property
     def version(self) -> str:

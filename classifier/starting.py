@@ -9,10 +9,11 @@ import numpy as np
 
 from classifier.detectors.nudity import NudityDetector
 from classifier.hashlists import HashList, Lists
-from classifier.lanes import ask
+from classifier.lanes import Lanes, ask
 from classifier.media import MediaDecoder
+from classifier.metrics import Metrics
 from classifier.settings import ClassifierSettings, ClipSettings, Concept, NuditySettings
-from classifier.types import CannotJudgeError, CannotStartError, Detector
+from classifier.types import Backend, CannotJudgeError, CannotStartError, Detector
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,11 +21,11 @@ class Parts:
     """All that an engine is made of, started and tried."""
 
     decoder: MediaDecoder
-    detectors: tuple[Detector, ...]
+    backend: Backend
     lists: Lists
 
 
-def load(settings: ClassifierSettings, concepts: Mapping[str, Concept]) -> Parts:
+def load(settings: ClassifierSettings, concepts: Mapping[str, Concept], metrics: Metrics | None = None) -> Parts:
     """Start the decoding processes, load the lists and detectors. Blocks. Raises CannotStartError, a line a problem."""
     problems: list[str] = []
     names = Counter(chosen.name for chosen in settings.hashes)
@@ -34,13 +35,28 @@ def load(settings: ClassifierSettings, concepts: Mapping[str, Concept]) -> Parts
         if count > 1
     )
     lists = [_try(problems, HashList, chosen) for chosen in settings.hashes]
-    found = detectors(settings, concepts, problems)
+    backend = _try(problems, _backend, settings, concepts, metrics, problems)
     decoder = MediaDecoder(settings.decode)
     _try(problems, decoder.warm_up)
-    if problems:
+    if problems or backend is None:
         decoder.stop()
         raise CannotStartError("\n".join(problems))
-    return Parts(decoder, found, Lists([known for known in lists if known is not None]))
+    return Parts(decoder, backend, Lists([known for known in lists if known is not None]))
+
+
+def _backend(
+    settings: ClassifierSettings, concepts: Mapping[str, Concept], metrics: Metrics | None, problems: list[str]
+) -> Backend:
+    """The detectors here, workers elsewhere, or both. For workers alone no detector is loaded."""
+    if settings.workers is None:
+        return Lanes(detectors(settings, concepts, problems), metrics)
+    from classifier.remote.client import Workers
+    from classifier.remote.fallback import Fallback
+
+    if settings.workers.fallback == "none":
+        return Workers(settings, settings.workers, concepts)
+    local = detectors(settings, concepts, problems)
+    return Fallback(Workers(settings, settings.workers, concepts, local), Lanes(local, metrics))
 
 
 def detectors(

@@ -1,17 +1,15 @@
 """``fediward run``: load the models, open the doors, and stay until told to stop."""
 
 import asyncio
-import contextlib
 import logging
 import os
-import signal
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from addons.commands.stopping import told_to_stop
 from addons.ledger.errors import LedgerError
 from addons.policy.config import Config, load
 from addons.policy.problems import ConfigError
@@ -72,7 +70,7 @@ async def serve(config: Config) -> None:
     from addons.service import Service  # late: it brings mitmproxy, which takes a second to import
 
     # Before anything is loaded: that has processes of its own, which must be ended in order.
-    with _told_to_stop() as (stop, hurry):
+    with told_to_stop() as (stop, hurry):
         click.echo("loading …", err=True)
         service = Service.start(config)
         try:
@@ -114,24 +112,3 @@ def _opened(listening: asyncio.Future[list[tuple[str, int]]], config: Config) ->
     except OSError as error:
         advice = f"end the program that has that address, or change server.listen in {config.path}"
         raise CannotListenError(f"{error}: {advice}") from error
-
-
-@contextlib.contextmanager
-def _told_to_stop() -> Iterator[tuple[asyncio.Future[None], asyncio.Future[None]]]:
-    """Two futures: done at the first SIGINT or SIGTERM, and at the second."""
-    loop = asyncio.get_running_loop()
-    told = (loop.create_future(), loop.create_future())
-
-    def heard() -> None:
-        for future in told:
-            if not future.done():
-                future.set_result(None)
-                return
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, heard)
-    try:
-        yield told
-    finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.remove_signal_handler(number)
