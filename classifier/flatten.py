@@ -1,22 +1,29 @@
 """Makes what a viewer would see of one decoded picture: small enough, upright, 8 bit RGB, alpha on its grounds."""
 
 import math
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from classifier.inputs import InputSpec, scale
+
 type Pixels = NDArray[np.uint8]
 type Ground = Literal["", "white", "black", "bare"]
 """What transparent parts were laid on. ``bare``: alpha thrown away, as software that knows no alpha does."""
 
 LONGEST = 1024
-"""Pixels of the longest side of a frame, where that leaves the shortest side at least ``SHORTEST``."""
+"""Pixels of the longest side of a frame of which nobody said what for, while the shortest has ``SHORTEST``."""
 SHORTEST = 448
 """A long strip keeps this much of its shortest side: twice what a model with 224 pixels takes."""
 MOST = 4 << 20
 """Pixels of a frame at most, whatever its shape."""
+HASHED = InputSpec((160, 160), "squash", stretch=math.inf)
+"""What hashing a frame takes: 256 pixels a side (see ``pdq``)."""
+COARSE = InputSpec((80, 80), "squash", stretch=math.inf)
+"""Half of that, at a third of the cost; its hashes are 3 times as far from the full picture's."""
 
 _SEEN = 16
 _SHARE = 0.005
@@ -33,35 +40,39 @@ _TURNS = {
 """EXIF orientation (EXIF 2.32, tag 0x0112) to what makes the picture upright."""
 
 
-def target_size(width: int, height: int) -> tuple[int, int]:
-    """The size a frame of this size is handed on in: never larger than it is, aspect kept, no side below 1."""
+def target_size(width: int, height: int, wanted: Sequence[InputSpec] = ()) -> tuple[int, int]:
+    """The least size for a frame of this size, for what is ``wanted``: never larger than it is, aspect kept.
+
+    With nothing wanted, ``LONGEST`` and ``SHORTEST`` say it.
+    """
     longest, shortest = max(width, height), min(width, height)
-    scale = min(1.0, max(LONGEST / longest, SHORTEST / shortest), math.sqrt(MOST / (width * height)))
-    wide, high = max(1, int(width * scale + 0.5)), max(1, int(height * scale + 0.5))
+    share = scale(width, height, wanted) if wanted else min(1.0, max(LONGEST / longest, SHORTEST / shortest))
+    share = min(share, math.sqrt(MOST / (width * height)))
+    wide, high = max(1, int(width * share + 0.5)), max(1, int(height * share + 0.5))
     # Rounding the short side of a long strip up is what could pass the bound.
     wide = min(wide, max(1, MOST // high))
     return wide, min(high, MOST // wide)
 
 
-def views(image: Image.Image, orientation: int = 1, side: int | None = None) -> list[tuple[Ground, Pixels]]:
-    """What viewers see of ``image``: ``uint8 [height, width, 3]`` RGB, one or more.
-
-    With ``side``, in pixels, no side is longer than that: faster and coarser, for hashing alone.
+def views(image: Image.Image, orientation: int = 1, wanted: Sequence[InputSpec] = ()) -> list[tuple[Ground, Pixels]]:
+    """What viewers see of ``image``: ``uint8 [height, width, 3]`` RGB, one or more, of ``target_size`` or less than
+    twice that.
 
     An opaque picture gives one view. One with alpha gives the view on white, and besides the one on black (dark
     themes) and the bare one (alpha thrown away) wherever they show something else: a picture can be hidden from each.
     """
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         image = _eight_bit(image)
+    size = least_size(image.size, orientation, wanted)
     if not image.has_transparency_data:
-        return [("", _array(_small(_rgb(image), side), orientation))]
+        return [("", _array(_small(_rgb(image), size, bool(wanted)), orientation))]
     rgba = image.convert("RGBA")
     lowest, _ = rgba.getchannel("A").getextrema()
-    bare = _array(_small(rgba.convert("RGB"), side), orientation)
+    bare = _array(_small(rgba.convert("RGB"), size, bool(wanted)), orientation)
     if lowest == 255:
         return [("", bare)]
     # Premultiplied, so that colours nobody sees do not bleed into the edges when the picture is made smaller.
-    multiplied = _array(_small(rgba.convert("RGBa"), side), orientation)
+    multiplied = _array(_small(rgba.convert("RGBa"), size, bool(wanted)), orientation)
     black, alpha = multiplied[..., :3], multiplied[..., 3:]
     white = np.minimum(black.astype(np.uint16) + (255 - alpha), 255).astype(np.uint8)
     kept: list[tuple[Ground, Pixels]] = [("white", white)]
@@ -70,6 +81,16 @@ def views(image: Image.Image, orientation: int = 1, side: int | None = None) -> 
         if all(_differ(pixels, other) for _, other in kept):
             kept.append((ground, pixels))
     return kept
+
+
+def upright(size: tuple[int, int], orientation: int) -> tuple[int, int]:
+    """A picture's (width, height) when it is turned as EXIF says; and back."""
+    return size[::-1] if 5 <= orientation <= 8 else size
+
+
+def least_size(size: tuple[int, int], orientation: int, wanted: Sequence[InputSpec]) -> tuple[int, int]:
+    """``target_size`` of a picture as it lies in its file: what is wanted is of the upright one."""
+    return upright(target_size(*upright(size, orientation), wanted), orientation)
 
 
 def _differ(one: Pixels, other: Pixels) -> bool:
@@ -82,12 +103,17 @@ def _rgb(image: Image.Image) -> Image.Image:
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def _small(image: Image.Image, side: int | None) -> Image.Image:
-    if side is not None:
-        scale = min(1.0, side / max(image.size))
-        width, height = (max(1, round(length * scale)) for length in image.size)
-        return image if scale == 1.0 else image.resize((width, height), Image.Resampling.BOX)
-    size = target_size(*image.size)
+def _small(image: Image.Image, size: tuple[int, int], roughly: bool) -> Image.Image:
+    """The picture of that size; ``roughly``: by the whole number that leaves it at least as large, which is fast."""
+    if roughly:
+        by = min(image.width // size[0], image.height // size[1])
+        wide, high = image.width // by, image.height // by
+        if wide * high <= MOST:
+            if by == 1:
+                return image
+            if image.width % by == 0 == image.height % by:
+                return image.reduce(by)
+            return image.resize((wide, high), Image.Resampling.BOX, reducing_gap=1.0)
     return image if size == image.size else image.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
 
 

@@ -3,10 +3,20 @@
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
-import pdqhash
-
 from classifier.flatten import Ground, Pixels
+from classifier.inputs import InputSpec
+from classifier.pdq import pdq_of
+
+__all__ = [
+    "MIN_PDQ_QUALITY",
+    "Bounds",
+    "Decoded",
+    "DecodedFrame",
+    "HashedFrame",
+    "Undecoded",
+    "frame_of",
+    "pdq_of",
+]
 
 MIN_PDQ_QUALITY = 50
 """Below this a picture is too flat for PDQ to say anything: neither matched nor added (ThreatExchange, ``pdq``)."""
@@ -72,24 +82,17 @@ class Undecoded:
 @dataclass(frozen=True, slots=True)
 class Bounds:
     """Pixels of one frame, frames sampled of one animation, seconds of computing, frames sampled of one video: may be
-    reached, not passed."""
+    reached, not passed. ``wanted``: what the frames are for, beside hashing, so that they are no larger than that
+    takes; None where nobody says."""
 
     pixels: int
     frames: int
     seconds: float
     video_frames: int = 16
+    wanted: tuple[InputSpec, ...] | None = None
 
 
-def frame_of(index: int, ground: Ground, pixels: Pixels) -> DecodedFrame:
-    """The frame, hashed."""
-    pdq, quality = pdq_of(pixels)
+def frame_of(index: int, ground: Ground, pixels: Pixels, size: tuple[int, int] | None = None) -> DecodedFrame:
+    """The frame, hashed. ``size``: (width, height) of what it was made smaller from."""
+    pdq, quality = pdq_of(pixels, size)
     return DecodedFrame(index, ground, pixels, pdq, quality)
-
-
-def pdq_of(pixels: Pixels) -> tuple[str, int]:
-    """PDQ hash (64 hex digits) and its quality (0…100) of ``uint8 [height, width, 3]`` RGB.
-
-    On the frame as it is: from the full-size picture's hash it is then 2 to 8 bits away, from 512 pixels 4 to 14.
-    """
-    bits, quality = pdqhash.compute(pixels)
-    return np.packbits(bits.astype(np.uint8)).tobytes().hex(), int(quality)

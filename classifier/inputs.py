@@ -1,6 +1,7 @@
 """Frames to what a detector takes: tiles of its own input size that together show the whole frame."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
@@ -8,8 +9,6 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-
-from classifier.flatten import Pixels
 
 type Rows = NDArray[np.uint8]
 """Tiles of one size, ``uint8 [n, height, width, 3]`` RGB: what one detector judges in one go."""
@@ -21,6 +20,8 @@ OVERLAP = 0.2
 """Share of a tile that it has in common with the next, so that nothing is seen only as two halves."""
 MOST = 16
 """Tiles of one frame at most; a longer strip is stretched."""
+GAP = 1.6
+"""Pixels of a frame for each of a tile made from it: with fewer, making it smaller in two steps would show."""
 
 _FILTERS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
 
@@ -73,7 +74,21 @@ def windows(width: int, height: int, spec: InputSpec, most: int = MOST) -> list[
     return [(0.0, start, float(width), min(start + length, along)) for start in starts]
 
 
-def rows(frame: Pixels, spec: InputSpec, most: int = MOST) -> Rows:
+def scale(width: int, height: int, specs: Iterable[InputSpec]) -> float:
+    """How far a frame may be made smaller, each of its tiles keeping ``GAP`` times its own pixels: at most 1."""
+    return min(1.0, max((GAP * _needed(width, height, spec) for spec in specs), default=1.0))
+
+
+def _needed(width: int, height: int, spec: InputSpec) -> float:
+    """Pixels of a tile for each of the frame's."""
+    left, top, right, bottom = windows(width, height, spec)[0]
+    if spec.fit == "centre":
+        left, top, right, bottom = _middle(width, height, spec.size)
+    across, down = spec.size[1] / (right - left), spec.size[0] / (bottom - top)
+    return min(across, down) if spec.fit in ("pad", "corner") else max(across, down)
+
+
+def rows(frame: NDArray[np.uint8], spec: InputSpec, most: int = MOST) -> Rows:
     """The tiles of a frame of any size (``uint8 [h, w, 3]`` RGB), at least one, at most ``most``."""
     height, width, _ = frame.shape
     boxes = windows(width, height, spec, most)
@@ -88,7 +103,7 @@ def rows(frame: Pixels, spec: InputSpec, most: int = MOST) -> Rows:
     return tiles
 
 
-def _place(image: Image.Image, box: Box, spec: InputSpec, out: Pixels) -> None:
+def _place(image: Image.Image, box: Box, spec: InputSpec, out: NDArray[np.uint8]) -> None:
     high, wide = spec.size
     left, top, right, bottom = box
     size = (wide, high)
@@ -126,7 +141,7 @@ def _middle(width: int, height: int, size: tuple[int, int]) -> Box:
     )
 
 
-def _corner(frame: Pixels, box: Box, spec: InputSpec, out: Pixels) -> None:
+def _corner(frame: NDArray[np.uint8], box: Box, spec: InputSpec, out: NDArray[np.uint8]) -> None:
     import cv2
 
     left, top, right, bottom = (round(edge) for edge in box)

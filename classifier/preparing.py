@@ -1,7 +1,7 @@
 """Bytes to what leaves a decoding process: each frame's hashes, and its tiles for each detector; never the frame."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -48,6 +48,7 @@ class Prepared:
 
 def prepare_file(data: bytes | Parts, bounds: Bounds, inputs: Mapping[str, InputSpec]) -> Prepared | Undecoded | Needs:
     """The frames of ``data`` for detectors that want ``inputs``. Never raises for what bytes can bring about."""
+    bounds = replace(bounds, wanted=tuple(inputs.values()))
     decoded = decode_parts(data, bounds) if isinstance(data, Parts) else decode(data, bounds)
     return prepared(decoded, inputs) if isinstance(decoded, Decoded) else decoded
 

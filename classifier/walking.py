@@ -1,25 +1,24 @@
 """Goes over the frames of one opened picture file: all of them are hashed, the sampled ones are handed on."""
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
 
-from classifier.flatten import Ground, Pixels, target_size, views
-from classifier.frames import MIN_PDQ_QUALITY, Bounds, DecodedFrame, HashedFrame, frame_of, pdq_of
-from classifier.sampling import sampled, shown_for
+from classifier.flatten import COARSE, HASHED, Ground, Pixels, least_size, upright, views
+from classifier.frames import MIN_PDQ_QUALITY, Bounds, DecodedFrame, HashedFrame, frame_of
+from classifier.inputs import InputSpec
+from classifier.pdq import pdq_of
+from classifier.sampling import LOOK, look_of, sampled, shown_for
 from classifier.sniff import Kind
 
 MAX_WALK = 2_000
 """Frames an animation may have: those that are not sampled are decoded and hashed too."""
 
-HASHED_SIDE = 512
-"""Pixels of the longest side on which a frame that is not sampled is hashed: at most 8 bits from the frame's own."""
 MANY = 256
-"""Frames beyond which that side is ``MANY_SIDE``: coarser (up to 20 bits away), and fast enough for thousands."""
-MANY_SIDE = 128
+"""Frames beyond which those that are not sampled are hashed coarsely, so that thousands take seconds."""
 SAME = 4
 """Bits that two hashes may be apart for the later one to be left out: half of what making smaller adds."""
 
@@ -34,7 +33,10 @@ class TooLargeError(Exception):
 
 @dataclass(slots=True)
 class Walk:
-    """Goes over the frames of one opened file. ``orientation``: the first one's (EXIF's numbers)."""
+    """Goes over the frames of one opened file. ``orientation``: the first one's (EXIF's numbers).
+
+    ``size``: (width, height) of the frame that it went to last, when upright.
+    """
 
     image: Image.Image
     kind: Kind
@@ -43,52 +45,65 @@ class Walk:
     count: int
     lenient: bool
     orientation: int = 1
+    size: tuple[int, int] = (0, 0)
+
+    @property
+    def wanted(self) -> tuple[InputSpec, ...]:
+        """What the sampled frames are for, their hashes too; empty where nobody said."""
+        return () if self.bounds.wanted is None else (*self.bounds.wanted, HASHED)
 
     def survey(self) -> tuple[list[int], tuple[HashedFrame, ...]]:
         """Which frames to take, and the hashes of the others. Every frame is decoded, at most one kept in memory."""
-        side = HASHED_SIDE if self.count <= MANY else MANY_SIDE
+        wanted = (HASHED if self.count <= MANY else COARSE,)
         times = [0.0] * self.count
+        looks = np.zeros((self.count, LOOK), np.float32)
         found: list[tuple[Ground, HashedFrame]] = []
         before: dict[Ground, Pixels] = {}
         seen = False
         for index in range(self.count):
             try:
-                shown, orientation = self.go(index)
-                for ground, pixels in views(shown, orientation, side):
+                shown, orientation = self.go(index, wanted)
+                for number, (ground, pixels) in enumerate(views(shown, orientation, wanted)):
                     same = before.get(ground)
                     if same is None or not np.array_equal(same, pixels):
-                        found.append((ground, HashedFrame(index, *pdq_of(pixels))))
+                        found.append((ground, HashedFrame(index, *pdq_of(pixels, self.size))))
                         before[ground] = pixels
+                    if number == 0:
+                        looks[index] = look_of(pixels)
                 times[index] = shown_for(self.image.info.get("duration"))
                 seen = True
             except BROKEN:
                 if not (self.lenient and seen):
                     raise
             check_time(self.until)
-        wanted = sampled(times, self.bounds.frames)
-        return wanted, tuple(_unlike(found, frozenset(wanted)))
+        chosen = sampled(times, self.bounds.frames, looks)
+        return chosen, tuple(_unlike(found, frozenset(chosen)))
 
-    def take(self, wanted: Iterable[int]) -> tuple[DecodedFrame, ...]:
+    def take(self, chosen: Iterable[int]) -> tuple[DecodedFrame, ...]:
         """These frames, in order."""
         frames: list[DecodedFrame] = []
-        for index in wanted:
+        for index in chosen:
             try:
                 shown, orientation = self.go(index)
-                frames.extend(frame_of(index, ground, pixels) for ground, pixels in views(shown, orientation))
+                for ground, pixels in views(shown, orientation, self.wanted):
+                    frames.append(frame_of(index, ground, pixels, self.size))
             except BROKEN:
                 if not (self.lenient and frames):
                     raise
             check_time(self.until)
         return tuple(frames)
 
-    def go(self, index: int) -> tuple[Image.Image, int]:
-        """That frame, loaded, and its orientation."""
+    def go(self, index: int, wanted: Sequence[InputSpec] | None = None) -> tuple[Image.Image, int]:
+        """That frame, loaded, and its orientation. Where it is JPEG, no larger than what is ``wanted`` takes."""
         if self.count > 1:
             _seek(self.image, index, self.until)
-        check_pixels(*self.image.size, f"frame {index}", self.bounds)
-        shown, orientation = _load(self.image, self.kind)
+        size = self.image.size
+        check_pixels(*size, f"frame {index}", self.bounds)
+        shown, orientation = _load(self.image, self.kind, self.wanted if wanted is None else wanted)
         if index == 0:
             self.orientation = orientation
+        if self.count > 1 or self.size == (0, 0):  # once loaded, a single picture has the size it was made smaller to
+            self.size = upright(size, orientation)
         return shown, orientation
 
 
@@ -127,13 +142,17 @@ def check_time(until: float) -> None:
         raise TooLargeError("decoding it takes more computing time than decode.seconds allows")
 
 
-def _load(image: Image.Image, kind: Kind) -> tuple[Image.Image, int]:
+def _load(image: Image.Image, kind: Kind, wanted: Sequence[InputSpec]) -> tuple[Image.Image, int]:
     """The loaded picture and its EXIF orientation (1: upright)."""
     if kind.pillow == "JPEG" and image.mode in ("RGB", "L"):
-        image.draft(None, target_size(*image.size))
+        image.draft(None, least_size(image.size, _orientation(image), wanted))
     image.load()
+    return image, _orientation(image)
+
+
+def _orientation(image: Image.Image) -> int:
     try:
         orientation = image.getexif().get(0x0112, 1)
     except Exception:  # broken EXIF is no reason not to look at the picture
         orientation = 1
-    return image, orientation if isinstance(orientation, int) else 1
+    return orientation if isinstance(orientation, int) else 1

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
-import pdqhash
 import pillow_heif
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -190,7 +189,7 @@ def test_animation_is_sampled_over_its_length(format: str, options: dict[str, ob
     images = [Image.new("RGB", (32, 32), colour) for colour in colours]
     result = decoded(animation(images, format, **options), replace(BOUNDS, frames=4))
     assert result.count == 12
-    assert [frame.index for frame in result.frames] == [0, 4, 7, 11]
+    assert [frame.index for frame in result.frames] == [0, 3, 6, 11]  # 3 is least like the three that stand evenly
     for frame in result.frames:
         assert far(frame.pixels, images[frame.index]) < 12
 
@@ -415,25 +414,6 @@ def test_multi_picture_jpeg_shows_its_first() -> None:
 def test_broken_exif_is_passed_over() -> None:
     data = encode(textured(1), "JPEG", exif=b"Exif\x00\x00MM\x00*\xff\xff\xff\xff")
     assert decoded(data).width == 256
-
-
-def test_pdq_equals_the_library_on_what_is_small() -> None:
-    pixels = np.asarray(textured(9, 400, 300))
-    bits, quality = pdqhash.compute(pixels)
-    text, found = pdq_of(pixels)
-    assert found == quality
-    assert int(text, 16) == int("".join(str(bit) for bit in bits), 2)
-
-
-def test_pdq_hardly_changes_with_size() -> None:
-    large = np.asarray(textured(9, 1600, 1200))
-    bits, _ = pdqhash.compute(large)
-    text, _ = pdq_of(large)
-    assert (int(text, 16) ^ int("".join(str(bit) for bit in bits), 2)).bit_count() <= 8
-
-
-def test_pdq_of_flat_pictures_has_no_quality() -> None:
-    assert pdq_of(np.full((64, 64, 3), 200, dtype=np.uint8))[1] < 50
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 2000), (2000, 1), (3, 5)])

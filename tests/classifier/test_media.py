@@ -27,7 +27,7 @@ def decoder() -> Iterator[MediaDecoder]:
 
 async def test_frames_come_back(decoder: MediaDecoder) -> None:
     result = await decoder.decode(animation([textured(number) for number in range(6)], "GIF"), INPUTS)
-    assert [frame.index for frame in result.frames] == [0, 2, 3, 5]
+    assert [frame.index for frame in result.frames] == [0, 1, 3, 5]
     assert result.rows["clip"].shape == (4, 32, 32, 3)
     assert result.rows["nudity"].shape == (4, 48, 48, 3)
     assert [frame.rows["clip"] for frame in result.frames] == [(0, 1), (1, 2), (2, 3), (3, 4)]
