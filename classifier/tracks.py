@@ -4,6 +4,7 @@ What libav may do with a stranger's bytes is told here: one demuxer, chosen by c
 thread; no other file, whatever a playlist or reference in it says.
 """
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn, Protocol
@@ -30,6 +31,8 @@ MAX_TRACKS = 4
 """Tracks of pictures that are looked at; players let viewers choose one."""
 MAX_PACKETS = 1_000_000
 """Nine hours at 30 frames a second."""
+KEYS = 24
+"""Key frames taken of a file known in parts: each is a request of its own, mostly."""
 REACH = 0.75
 """Share of a file known in parts that its index must reach over: what lies behind could be played and is not seen."""
 
@@ -120,7 +123,9 @@ def take(file: Readable, size: int, format: str, bounds: Bounds, until: float) -
         tracks = {stream.index: _track(stream, bounds) for stream in shown}
         if parts:
             for stream in shown:
-                if parts.needs() or not _take_keys(container, stream, tracks[stream.index], parts, size, bounds):
+                if parts.needs() or not _take_keys(
+                    container, stream, tracks[stream.index], parts, size, KEYS // len(shown)
+                ):
                     return None
             return Taken(list(tracks.values()), list(_covers(container, covers)) if covers else [])
         return _take_all(container, streams, tracks, size, until)
@@ -230,12 +235,13 @@ def _covers(container: InputContainer, streams: Sequence[VideoStream]) -> Iterat
 
 
 def _take_keys(
-    container: InputContainer, stream: VideoStream, track: Track, file: PartsFile, size: int, bounds: Bounds
+    container: InputContainer, stream: VideoStream, track: Track, file: PartsFile, size: int, most: int
 ) -> bool:
-    """Of a file known in parts, some key frames over its whole length; False: more of the file is needed."""
+    """Of a file known in parts, at most ``most`` key frames over its whole length; False: more of the file is needed."""
     track.whole = False
-    if not len(stream.index_entries):  # Matroska's, which is read when it is first needed
-        container.seek(1 << 40, stream=stream)
+    if container.format.name.startswith("matroska"):  # its index is read when it is first needed
+        with contextlib.suppress(av.FFmpegError):
+            container.seek(0, stream=stream)
         if file.needs():
             return False
     index = [(one.timestamp, one.pos, one.size) for one in stream.index_entries]
@@ -245,7 +251,7 @@ def _take_keys(
     base = float(stream.time_base or 1)
     track.times = _from_first([time * base for time, _, _ in index])
     track.places = places(track.times)
-    wanted = _wanted(keys, track.places, bounds.video_frames)
+    wanted = _wanted(keys, track.places, most)
     for number in wanted:
         file.want(index[number][1], index[number][2] or LEAST)
     if file.needs():

@@ -1,6 +1,7 @@
 """Makes the videos that tests judge, of drawn pictures, with the encoders that PyAV brings."""
 
 import io
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 
@@ -34,8 +35,25 @@ def film(
 
     ``change`` may set up the stream; ``times``: what each frame says of when it is shown, in frames.
     """
-    file = io.BytesIO()
-    with av.open(file, "w", format=format, options=dict(muxer or {})) as out:
+    with tempfile.NamedTemporaryFile() as file:
+        _film(file.name, pictures, format, codec, pix_fmt, rate, options, muxer, change, times, tracks)
+        return file.read()
+
+
+def _film(
+    name: str,
+    pictures: Iterable[Image.Image],
+    format: str,
+    codec: str,
+    pix_fmt: str,
+    rate: int,
+    options: Mapping[str, str] | None,
+    muxer: Mapping[str, str] | None,
+    change: Callable[[VideoStream], None] | None,
+    times: Sequence[int] | None,
+    tracks: int,
+) -> None:
+    with av.open(name, "w", format=format, options=dict(muxer or {})) as out:
         streams: list[VideoStream] = []
         for number, picture in enumerate(pictures):
             if not streams:
@@ -47,7 +65,6 @@ def film(
                 out.mux(stream.encode(frame.reformat(format=pix_fmt)))
         for stream in streams:
             out.mux(stream.encode(None))
-    return file.getvalue()
 
 
 def _stream(

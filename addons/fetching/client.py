@@ -1,25 +1,28 @@
 """The safe HTTP client: fetches what strangers name, from public addresses only, within bounds of time and bytes."""
 
 import asyncio
+import functools
 import io
 import ssl
-from contextlib import aclosing
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import aclosing, contextmanager
 
 import certifi
 import httpcore
 import httpx
 
-from addons.fetching.addresses import Address, AddressPolicy
+from addons.fetching.addresses import AddressPolicy
 from addons.fetching.budget import BudgetSpentError, MemoryBudget
 from addons.fetching.data_urls import DataTooLargeError, DataUrlError, decode_data_url, is_data_url
 from addons.fetching.decoding import Decoder, EncodingError
-from addons.fetching.dialling import AddressRefusedError, Dialler, UnreachableError, WireLimitError
+from addons.fetching.dialling import AddressRefusedError, Dialler, MeteredStream, UnreachableError, WireLimitError
+from addons.fetching.ranges import FIRST, InParts, Piece, Reading
 from addons.fetching.resolving import ResolveError, Resolver, ResolverBusyError, SystemResolver
 from addons.fetching.results import Fetched, FetchError
 from addons.fetching.settings import FetchSettings
 from addons.fetching.showing import ERROR_BYTES, MAX_TYPE, error_shows
 from addons.fetching.slots import NoSlotError, Slots, Waiting
+from addons.fetching.trail import Trail
 from addons.fetching.transport import OneConnection, body_of
 from addons.fetching.urls import Target, UrlRefusedError, follow, parse, shown
 from addons.policy.words import Cause
@@ -32,6 +35,10 @@ _NOT_WHOLE = frozenset({204, 205, 206})
 _SLACK = 1024 * 1024
 
 
+type Read[T] = Callable[[Target, httpx.Response, Trail, MeteredStream], Awaitable[T]]
+"""Makes something of a good answer whose head has come; raises FetchError, or what :func:`_told` tells as one."""
+
+
 def default_tls() -> ssl.SSLContext:
     """Certificates checked for the name, by the system's authorities and by certifi's where the system has none."""
     context = ssl.create_default_context()
@@ -39,17 +46,35 @@ def default_tls() -> ssl.SSLContext:
     return context
 
 
-@dataclass(slots=True)
-class _Trail:
-    """How far one fetch has come, for the error it may end with."""
-
-    url: str
-    address: Address | None = None
-    waiting: Waiting = field(default_factory=Waiting)
-    share: str = ""
-
-    def end(self, cause: Cause, message: str, shows: str | None = "") -> FetchError:
-        return FetchError(cause, message, self.url, None if self.address is None else str(self.address), shows)
+@contextmanager
+def _told(trail: Trail, timeout: float) -> Iterator[None]:
+    """Tells whatever can go wrong as a FetchError."""
+    try:
+        yield
+    except TimeoutError as error:
+        if trail.waiting.for_slot:
+            raise trail.end(Cause.BUSY, f"waited {timeout:g} s for other fetches to end") from error
+        raise trail.end(Cause.TIMEOUT, f"not fetched within {timeout:g} s") from error
+    except (NoSlotError, ResolverBusyError, BudgetSpentError) as error:
+        raise trail.end(Cause.BUSY, str(error)) from error
+    except (DataTooLargeError, WireLimitError) as error:
+        raise trail.end(Cause.TOO_LARGE, str(error)) from error
+    except UrlRefusedError as error:
+        raise trail.end(Cause.FETCH_REFUSED, str(error)) from error
+    except AddressRefusedError as error:
+        trail.address = error.address
+        shows = None if error.whole else ""
+        raise trail.end(Cause.FETCH_REFUSED, f"{error}; fetch.allow can open it", shows) from error
+    except httpcore.TimeoutException as error:
+        raise trail.end(Cause.TIMEOUT, "the host did not answer") from error
+    except ResolveError as error:
+        raise trail.end(Cause.FETCH_FAILED, str(error), None) from error
+    except (EncodingError, DataUrlError) as error:
+        raise trail.end(Cause.FETCH_FAILED, str(error)) from error
+    except UnreachableError as error:
+        raise trail.end(Cause.FETCH_FAILED, _said(error), None) from error
+    except (httpcore.NetworkError, httpcore.ProtocolError, OSError) as error:
+        raise trail.end(Cause.FETCH_FAILED, _said(error)) from error
 
 
 class Fetcher:
@@ -87,36 +112,43 @@ class Fetcher:
         Raises:
             FetchError: with the cause and a message for a person.
         """
-        trail = _Trail(url, waiting=waiting or Waiting(), share=share)
-        try:
+        trail = Trail(url, waiting=waiting or Waiting(), share=share)
+        with _told(trail, timeout):
             if is_data_url(url):
                 return self._from_data_url(url)
+            headers = {"Accept": accept or self.settings.accept, "Accept-Encoding": self.settings.accept_encoding}
             async with asyncio.timeout(timeout):
-                return await self._follow(url, accept or self.settings.accept, trail)
-        except TimeoutError as error:
-            if trail.waiting.for_slot:
-                raise trail.end(Cause.BUSY, f"waited {timeout:g} s for other fetches to end") from error
-            raise trail.end(Cause.TIMEOUT, f"not fetched within {timeout:g} s") from error
-        except (NoSlotError, ResolverBusyError, BudgetSpentError) as error:
-            raise trail.end(Cause.BUSY, str(error)) from error
-        except (DataTooLargeError, WireLimitError) as error:
-            raise trail.end(Cause.TOO_LARGE, str(error)) from error
-        except UrlRefusedError as error:
-            raise trail.end(Cause.FETCH_REFUSED, str(error)) from error
-        except AddressRefusedError as error:
-            trail.address = error.address
-            shows = None if error.whole else ""
-            raise trail.end(Cause.FETCH_REFUSED, f"{error}; fetch.allow can open it", shows) from error
-        except httpcore.TimeoutException as error:
-            raise trail.end(Cause.TIMEOUT, "the host did not answer") from error
-        except ResolveError as error:
-            raise trail.end(Cause.FETCH_FAILED, str(error), None) from error
-        except (EncodingError, DataUrlError) as error:
-            raise trail.end(Cause.FETCH_FAILED, str(error)) from error
-        except UnreachableError as error:
-            raise trail.end(Cause.FETCH_FAILED, _said(error), None) from error
-        except (httpcore.NetworkError, httpcore.ProtocolError, OSError) as error:
-            raise trail.end(Cause.FETCH_FAILED, _said(error)) from error
+                return await self._follow(url, headers, trail, self._whole)
+
+    async def get_parts(self, url: str, *, timeout: float, waiting: Waiting | None = None, share: str = "") -> InParts:
+        """The first bytes at ``url``, to fetch others by range: for a file that ``get`` called too large.
+
+        They hold their share of the memory budget until released. ``timeout`` and the others as of ``get``.
+
+        Raises:
+            FetchError: too_large where the host does not serve ranges; else as ``get``.
+        """
+        trail = Trail(url, waiting=waiting or Waiting(), share=share)
+        with _told(trail, timeout):
+            async with asyncio.timeout(timeout):
+                reading = Reading((0, FIRST), None, self.settings.max_bytes, self._budget)
+                piece = await self._follow(url, self._for_range(reading), trail, reading.read)
+        return InParts(piece, functools.partial(self._piece, share), self.settings.max_bytes)
+
+    async def _piece(
+        self, share: str, target: Target, wanted: tuple[int, int], first: Piece, waiting: Waiting, timeout: float
+    ) -> Piece:
+        trail = Trail(target.url, waiting=waiting, share=share)
+        reading = Reading(wanted, first, self.settings.max_bytes, self._budget)
+        with _told(trail, timeout):
+            async with asyncio.timeout(timeout):
+                found = await self._hop(target, self._for_range(reading), trail, reading.read)
+            if isinstance(found, Target):
+                raise trail.end(Cause.FETCH_FAILED, "redirected between two parts of a file")
+            return found
+
+    def _for_range(self, reading: Reading) -> dict[str, str]:
+        return {"Accept": self.settings.accept, "Accept-Encoding": "identity", **reading.headers}
 
     def _from_data_url(self, url: str) -> Fetched:
         # Decoding takes at most twice the URL, so that much must be free before it begins.
@@ -125,20 +157,20 @@ class Fetcher:
         lease = self._budget.take(len(found.data))
         return Fetched(found.data, shown(url), None, found.content_type, 200, lease)
 
-    async def _follow(self, url: str, accept: str, trail: _Trail) -> Fetched:
+    async def _follow[T](self, url: str, headers: Mapping[str, str], trail: Trail, read: Read[T]) -> T:
         target = parse(url)
         for _ in range(self.settings.redirects + 1):
             trail.url, trail.address = target.url, None
             if target.port not in self.settings.ports:
                 raise UrlRefusedError(f"port {target.port} is not one that is fetched from")
-            found = await self._hop(target, accept, trail)
-            if isinstance(found, Fetched):
+            found = await self._hop(target, headers, trail, read)
+            if not isinstance(found, Target):
                 return found
             target = found
         raise trail.end(Cause.FETCH_FAILED, f"redirected more than {self.settings.redirects} times")
 
-    async def _hop(self, target: Target, accept: str, trail: _Trail) -> Fetched | Target:
-        """One request: the body, or where a redirect leads."""
+    async def _hop[T](self, target: Target, headers: Mapping[str, str], trail: Trail, read: Read[T]) -> T | Target:
+        """One request: what ``read`` makes of a good answer, or where a redirect leads."""
         route = self._routes.get(target.host)
         to = route or target
         dialler = Dialler(self._resolver, self._policy if route is None else None, to.literal)
@@ -146,7 +178,7 @@ class Fetcher:
             connection = OneConnection(dialler, self._tls)
             try:
                 try:
-                    response = await connection.handle_async_request(self._request(target, route, accept))
+                    response = await connection.handle_async_request(self._request(target, route, headers))
                 except WireLimitError as error:
                     raise trail.end(Cause.FETCH_FAILED, f"no answer, but {error}") from error
                 trail.address = dialler.address
@@ -155,40 +187,36 @@ class Fetcher:
                 if response.status_code >= 400:
                     dialler.stream.limit = dialler.stream.count + 4 * ERROR_BYTES
                     raise await self._error(response, trail)
-                self._check_head(response, trail)
-                dialler.stream.limit = dialler.stream.count + 2 * self.settings.max_bytes + _SLACK
-                return await self._body(target, response, trail)
+                return await read(target, response, trail, dialler.stream)
             finally:
                 trail.address = dialler.address
                 await connection.aclose()
 
-    def _request(self, target: Target, route: Target | None, accept: str) -> httpx.Request:
+    def _request(self, target: Target, route: Target | None, more: Mapping[str, str]) -> httpx.Request:
         to = target if route is None else Target(route.scheme, route.host, route.literal, route.port, target.target)
-        headers = {
-            "Host": target.netloc,
-            "User-Agent": self.settings.user_agent,
-            "Accept": accept,
-            "Accept-Encoding": self.settings.accept_encoding,
-        }
+        headers = {"Host": target.netloc, "User-Agent": self.settings.user_agent, **more}
         if route is not None:
             # As the admin's own reverse proxy says it: without it Rails redirects to https, which leads here again.
             headers["X-Forwarded-Proto"] = target.scheme
         return httpx.Request("GET", to.url, headers=headers)
 
-    async def _error(self, response: httpx.Response, trail: _Trail) -> FetchError:
+    async def _error(self, response: httpx.Response, trail: Trail) -> FetchError:
         status = response.status_code
         cause = Cause.FETCH_UNAUTHORIZED if status in (401, 403) else Cause.FETCH_FAILED
         return trail.end(cause, f"the host answered {status}", await error_shows(response, self._budget))
 
-    def _check_head(self, response: httpx.Response, trail: _Trail) -> None:
+    def _check_head(self, response: httpx.Response, trail: Trail) -> None:
         status = response.status_code
         if not 200 <= status < 300 or status in _NOT_WHOLE:
             raise trail.end(Cause.FETCH_FAILED, f"the host answered {status}")
         length = response.headers.get("content-length", "")
         if length.isdecimal() and int(length) > self.settings.max_bytes:
-            raise trail.end(Cause.TOO_LARGE, f"{length} bytes; at most {self.settings.max_bytes} are fetched")
+            message = f"{length} bytes; at most {self.settings.max_bytes} are fetched"
+            raise trail.end(Cause.TOO_LARGE, message, length=int(length))
 
-    async def _body(self, target: Target, response: httpx.Response, trail: _Trail) -> Fetched:
+    async def _whole(self, target: Target, response: httpx.Response, trail: Trail, stream: MeteredStream) -> Fetched:
+        self._check_head(response, trail)
+        stream.limit = stream.count + 2 * self.settings.max_bytes + _SLACK
         most = self.settings.max_bytes
         decoder = Decoder(response.headers.get("content-encoding", ""))
         # getvalue() shares its buffer, where b"".join would need the bytes twice.
@@ -218,7 +246,7 @@ class Fetcher:
         return Fetched(body.getvalue(), target.url, str(trail.address), kind, response.status_code, lease)
 
 
-def _location(target: Target, response: httpx.Response, trail: _Trail) -> Target:
+def _location(target: Target, response: httpx.Response, trail: Trail) -> Target:
     location = response.headers.get("location", "")
     if not location:
         raise trail.end(Cause.FETCH_FAILED, f"the host answered {response.status_code} without saying where to")

@@ -20,11 +20,21 @@ class FetchError(Exception):
     answer's body (see :func:`addons.fetching.showing.shown_type`). None: nothing at all, since the host cannot be
     reached by its name or address, has only addresses that are refused, or answered with an error and no body. "":
     not known, so that it may be a picture; browsers show those of error answers too.
+
+    ``length``: the bytes that the file has, where that alone made it too large: it may be fetched in parts.
     """
 
     def __init__(
-        self, cause: Cause, message: str, url: str, address: str | None = None, shows: str | None = ""
+        self,
+        cause: Cause,
+        message: str,
+        url: str,
+        address: str | None = None,
+        shows: str | None = "",
+        *,
+        length: int | None = None,
     ) -> None:
+        self.length = length
         self.shows = shows
         self.cause = cause
         self.url = shown(url)

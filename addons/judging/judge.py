@@ -11,12 +11,13 @@ from cachetools import LRUCache, TTLCache
 
 from addons.activitypub.references import MediaRef
 from addons.fetching.client import Fetched, FetchError
+from addons.fetching.ranges import InParts
 from addons.fetching.showing import shown_type
 from addons.fetching.slots import Waiting
 from addons.judging.flights import Flights
 from addons.judging.pictures import is_no_picture
 from addons.policy.words import Cause, Medium
-from classifier import CannotJudgeError, Judgement
+from classifier import CannotJudgeError, Judgement, NeedsError, Parts
 
 URL_SECONDS = 600.0
 URL_ENTRIES = 20_000
@@ -28,6 +29,8 @@ JOIN_SECONDS = 5.0
 """Work on a URL is shared with those who come within this time of its beginning."""
 WORK_SECONDS = 70.0
 """The longest that work on a URL can take: the longest ``budget`` (60 s) of one who came last, and a little."""
+ROUNDS = 8
+"""How often more of a file that is fetched in parts is asked for."""
 LOOK_UP_INLINE = 20_000
 """Pairs of hashes compared on the event loop (half a millisecond); more are compared in a thread."""
 HASH_INLINE = 64 << 10
@@ -41,14 +44,21 @@ class Fetches(Protocol):
         """Fetch a URL or raise FetchError."""
         ...
 
+    async def get_parts(self, url: str, *, timeout: float, waiting: Waiting | None = None, share: str = "") -> InParts:
+        """Begin to fetch a URL in parts or raise FetchError."""
+        ...
+
 
 class Judges(Protocol):
     """The part of :class:`classifier.engine.Engine` that is needed here."""
 
-    version: str
+    @property
+    def version(self) -> str:
+        """Which detectors judge."""
+        ...
 
-    async def judge(self, data: bytes, *, timeout: float) -> Judgement:
-        """Judge bytes or raise CannotJudgeError."""
+    async def judge(self, data: bytes | Parts, *, timeout: float) -> Judgement:
+        """Judge bytes or raise CannotJudgeError; of a file known in parts, perhaps NeedsError."""
         ...
 
     def look_up_cost(self, judgement: Judgement) -> int:
@@ -213,15 +223,47 @@ class Judge:
 
     async def _fetch_and_judge(self, url: str, waiting: Waiting, share: str) -> _Found:
         deadline = self._clock() + WORK_SECONDS
-        async with await self._fetcher.get(url, timeout=WORK_SECONDS, waiting=waiting, share=share) as fetched:
+        try:
+            fetched = await self._fetcher.get(url, timeout=WORK_SECONDS, waiting=waiting, share=share)
+        except FetchError as error:
+            if error.length is None:
+                raise
+            return await self._judge_in_parts(url, waiting, share, deadline)
+        async with fetched:
             seen = _Seen(await _sha256(fetched.data), fetched.address, fetched.url)
             try:
                 judgement, cached = await self.judge_bytes(fetched.data, seen.sha256, deadline=deadline)
             except CannotJudgeError as error:
                 raise _NotJudgedError(error, shown_type(error.media_type, fetched.content_type)) from error
+        self._remember(url, seen)
+        return _Found(seen, judgement, cached)
+
+    async def _judge_in_parts(self, url: str, waiting: Waiting, share: str, deadline: float) -> _Found:
+        """A file too large to be fetched whole. Remembered by URL alone: its ``sha256`` is no file's."""
+        left = deadline - self._clock()
+        async with await self._fetcher.get_parts(url, timeout=left, waiting=waiting, share=share) as file:
+            for _ in range(ROUNDS):
+                try:
+                    judgement = await self._engine.judge(file.parts, timeout=deadline - self._clock())
+                    break
+                except NeedsError as needs:
+                    await file.fetch(needs.ranges, timeout=deadline - self._clock(), waiting=waiting)
+                except CannotJudgeError as error:
+                    raise _NotJudgedError(error, shown_type(error.media_type, file.content_type)) from error
+            else:
+                raise file.too_large()
+        seen = _Seen(judgement.sha256, file.address, file.url)
+        self._remember(url, seen)
+        self._keep(judgement)
+        return _Found(seen, judgement, cached=False)
+
+    def _remember(self, url: str, seen: _Seen) -> None:
         if len(url) + len(seen.final_url) <= URL_LENGTH:
             self._urls[url] = seen
-        return _Found(seen, judgement, cached)
+
+    def _keep(self, judgement: Judgement) -> None:
+        if not judgement.partial and judgement.weight <= self._judgements.maxsize:
+            self._judgements[self._key(judgement.sha256)] = judgement
 
     async def judge_bytes(self, data: bytes, sha256: str, *, deadline: float) -> tuple[Judgement, bool]:
         """The judgement of these bytes without the lists' symbols, and whether it was remembered.
@@ -232,8 +274,7 @@ class Judge:
         if (known := self._judgements.get(key)) is not None:
             return known, True
         judgement = await self._engine.judge(data, timeout=deadline - self._clock())
-        if judgement.weight <= self._judgements.maxsize:
-            self._judgements[key] = judgement
+        self._keep(judgement)
         return judgement, False
 
 

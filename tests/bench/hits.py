@@ -18,6 +18,7 @@ from pathlib import Path
 from addons.activitypub.references import MediaRef
 from addons.fetching.budget import MemoryBudget
 from addons.fetching.client import Fetched
+from addons.fetching.ranges import InParts
 from addons.fetching.slots import Waiting
 from addons.judging.judge import Judge
 from classifier.engine import Engine
@@ -39,6 +40,10 @@ class Memory:
         """At once."""
         data = self.files[int(url.partition("/")[0])]
         return Fetched(data, url, "192.0.2.1", "image/jpeg", 200, self.budget.take(len(data)))
+
+    async def get_parts(self, url: str, *, timeout: float, waiting: Waiting | None = None, share: str = "") -> InParts:
+        """Never asked: nothing here is large."""
+        raise NotImplementedError
 
 
 def hash_list(path: Path) -> Path:

@@ -8,11 +8,12 @@ import pytest
 from addons.activitypub.references import MediaRef
 from addons.fetching.budget import MemoryBudget
 from addons.fetching.client import Fetched, FetchError
+from addons.fetching.ranges import InParts
 from addons.fetching.slots import Waiting
 from addons.judging import judge as judging
 from addons.judging.judge import HASH_INLINE, JUDGEMENT_FRAMES, LOOK_UP_INLINE, URL_LENGTH, URL_SECONDS, Judge
 from addons.policy.words import Cause, Medium
-from classifier import CannotJudgeError, JudgedFrame, Judgement
+from classifier import CannotJudgeError, JudgedFrame, Judgement, Parts
 
 URL = "https://remote.example/a.png"
 
@@ -54,6 +55,9 @@ class Remote:
         final = self.final.get(url, url)
         return Fetched(found, final, "192.0.2.1", self.content_type, 200, self.budget.take(len(found)))
 
+    async def get_parts(self, url: str, *, timeout: float, waiting: Waiting | None = None, share: str = "") -> InParts:
+        raise AssertionError("nothing here is too large")
+
 
 class Eyes:
     """Judges bytes by counting them; the list is asked in ``look_up``."""
@@ -61,15 +65,16 @@ class Eyes:
     def __init__(self, frames: int = 1) -> None:
         self.version = "eyes-1"
         self.frames = frames
-        self.judged: Counter[bytes] = Counter()
+        self.judged: Counter[bytes | Parts] = Counter()
         self.listed: set[str] = set()
         self.cost = 0
         self.looked_in: list[threading.Thread] = []
         self.fails: CannotJudgeError | None = None
         self.gate: asyncio.Event | None = None
 
-    async def judge(self, data: bytes, *, timeout: float) -> Judgement:
+    async def judge(self, data: bytes | Parts, *, timeout: float) -> Judgement:
         assert timeout > 0
+        assert isinstance(data, bytes)
         self.judged[data] += 1
         if self.gate is not None:
             await self.gate.wait()
