@@ -8,13 +8,15 @@ from collections.abc import Iterator
 import pillow_heif
 import pytest
 
-from classifier.decode import Decoded
-from classifier.media import MediaDecoder
+from classifier.inputs import InputSpec
+from classifier.media import MediaDecoder, Prepared
 from classifier.settings import DecodeSettings
 from classifier.types import CannotJudgeError
 from tests.drawing import animation, encode, many_frames, png, png_chunk, shape, textured
 
 pillow_heif.register_heif_opener()
+
+INPUTS = {"whole": InputSpec((64, 64), "squash")}
 
 
 @pytest.fixture(scope="module")
@@ -26,13 +28,13 @@ def decoder() -> Iterator[MediaDecoder]:
     decoder.stop()
 
 
-async def answer(decoder: MediaDecoder, data: bytes) -> Decoded | str:
+async def answer(decoder: MediaDecoder, data: bytes) -> Prepared | str:
     """What comes of ``data``; and whatever it was, a real picture is judged afterwards."""
     try:
-        result: Decoded | str = await decoder.decode(data)
+        result: Prepared | str = await decoder.decode(data, INPUTS)
     except CannotJudgeError as error:
         result = error.cause
-    assert (await decoder.decode(encode(textured(1)))).width == 256
+    assert (await decoder.decode(encode(textured(1)), INPUTS)).width == 256
     return result
 
 
@@ -106,7 +108,7 @@ async def test_claims_of_size_are_not_believed(decoder: MediaDecoder, data: byte
 
 async def test_png_size_is_refused_by_its_header(decoder: MediaDecoder) -> None:
     with pytest.raises(CannotJudgeError, match="more than 64000000 pixels") as caught:
-        await decoder.decode(header_only_png(60_000, 60_000))
+        await decoder.decode(header_only_png(60_000, 60_000), INPUTS)
     assert caught.value.cause == "too_large"
 
 
@@ -124,23 +126,23 @@ async def test_zip_bombs_in_what_nobody_sees(decoder: MediaDecoder, chunk: bytes
     """Browsers show the picture, so it is the picture that is judged, or the file refused; never 300 MB unpacked."""
     row = b"\x00" + random.Random(1).randbytes(3 * 64)
     result = await answer(decoder, png(64, 64, row * 64, chunk))
-    if isinstance(result, Decoded):
-        assert result.frames[0].pixels[0, 0].tolist() == list(row[1:4])
+    if isinstance(result, Prepared):
+        assert result.rows["whole"][0, 0, 0].tolist() == list(row[1:4])
     else:
         assert result in ("too_large", "undecodable")
 
 
 async def test_zip_bomb_in_the_data_is_as_large_as_its_header(decoder: MediaDecoder) -> None:
     result = await answer(decoder, png(8, 8, (b"\x00" + bytes(range(24))) * 8 + bytes(64 << 20)))
-    assert isinstance(result, Decoded)
-    assert result.frames[0].pixels.shape == (8, 8, 3)
+    assert isinstance(result, Prepared)
+    assert (result.width, result.height) == (8, 8)
 
 
 async def test_a_large_flat_picture_is_decoded(decoder: MediaDecoder) -> None:
     """4000x4000 black pixels in 47 kB: packed as a bomb is, but within the bounds."""
     result = await answer(decoder, png(4000, 4000, (bytes(1 + 3 * 4000)) * 4000))
-    assert isinstance(result, Decoded)
-    assert result.frames[0].pixels.shape == (1024, 1024, 3)
+    assert isinstance(result, Prepared)
+    assert not result.rows["whole"].any()
 
 
 async def test_one_hundred_thousand_frames(decoder: MediaDecoder) -> None:
@@ -164,7 +166,7 @@ async def test_frames_that_take_too_long_together(decoder: MediaDecoder) -> None
 @pytest.mark.parametrize("following", [8, 9, 0xFFFFFFFF, 98])
 async def test_tiff_directories_in_a_loop(decoder: MediaDecoder, following: int) -> None:
     result = await answer(decoder, small_tiff(following))
-    if isinstance(result, Decoded):
+    if isinstance(result, Prepared):
         assert result.count <= 2
     else:
         assert result in ("too_large", "undecodable")
@@ -194,8 +196,8 @@ async def test_avif_and_heic_claims(decoder: MediaDecoder) -> None:
 async def test_many_frames_at_full_size_stay_in_memory(decoder: MediaDecoder) -> None:
     images = [textured(number, 2000, 1500) for number in range(3)]
     result = await answer(decoder, animation(images, "WEBP", quality=50, method=0))
-    assert isinstance(result, Decoded)
-    assert [frame.pixels.shape for frame in result.frames] == [(768, 1024, 3)] * 3
+    assert isinstance(result, Prepared)
+    assert len({rows.tobytes() for rows in result.rows["whole"]}) == len(result.frames) == 3
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "ICO", "AVIF", "HEIF"])
