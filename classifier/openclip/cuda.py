@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -38,7 +39,7 @@ class Graphed:
 
     def __init__(self, encode: Encode, size: tuple[int, int], device: str) -> None:
         self.batch = UNMEASURED
-        self._encode = encode
+        self.encode = encode
         self._size = size
         self._device = torch.device(device)
         self._compute = torch.cuda.Stream(self._device)
@@ -55,32 +56,37 @@ class Graphed:
 
     def measure(self, seconds: float) -> Mapping[int, float]:
         """Capture and time a graph of each size, keep those up to the best, for about ``seconds``."""
-        begun, ended = (torch.cuda.Event(enable_timing=True) for _ in range(2))
         rates: dict[int, float] = {}
-        spent = 0.0
+        until = time.perf_counter() + seconds
         self._resize(CANDIDATES[-1])
         for size in CANDIDATES:
-            # A size is run _ROUNDS times and thrice before; the next takes at most twice this one.
-            if rates and (spent > seconds or rates[max(rates)] < _WORSE * max(rates.values())):
+            if rates and (time.perf_counter() > until or rates[max(rates)] < _WORSE * max(rates.values())):
                 break
             try:
                 with torch.cuda.stream(self._compute):
                     self._prepare(size)
-                    self._run(size)
-                    begun.record(self._compute)
-                    for _ in range(_ROUNDS):
-                        self._run(size)
-                    ended.record(self._compute)
-                ended.synchronize()
+                self._rate(size, 2)
+                rates[size] = self._rate(size, _ROUNDS)
             except torch.OutOfMemoryError:
                 break
-            took = begun.elapsed_time(ended) / 1000
-            spent += 2 * took
-            rates[size] = size * _ROUNDS / took
         best = smallest(rates)
         self._graphs = {size: graph for size, graph in self._graphs.items() if size <= best}
         self._resize(best, keep=True)
         return rates
+
+    def rate(self, rounds: int) -> float:
+        """Rows a second of ``rounds`` forward passes on rows that lie on the device already."""
+        return self._rate(self.batch, rounds)
+
+    def _rate(self, size: int, rounds: int) -> float:
+        begun, ended = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        with self._lock, torch.cuda.stream(self._compute):
+            begun.record(self._compute)
+            for _ in range(rounds):
+                self._run(size)
+            ended.record(self._compute)
+        ended.synchronize()
+        return size * rounds / (float(begun.elapsed_time(ended)) / 1000)
 
     def _resize(self, batch: int, *, keep: bool = False) -> None:
         """Memory for batches of this size; what was captured reads its rows from where they were, so ``keep``s it."""
@@ -89,7 +95,7 @@ class Graphed:
         if not keep:
             self._rows = torch.zeros(shape, dtype=torch.uint8, device=self._device)
         with torch.cuda.device(self._device), torch.inference_mode():
-            dimensions = self._encode(self._rows[:1]).shape[1]
+            dimensions = self.encode(self._rows[:1]).shape[1]
         # Weights and rows were put there in another stream than the one that computes.
         torch.cuda.synchronize(self._device)
         self._slot = _Slot(self._device, shape, dimensions)
@@ -100,12 +106,12 @@ class Graphed:
             return
         with torch.inference_mode():
             for _ in range(2):
-                self._encode(self._rows[:size])
+                self.encode(self._rows[:size])
             self._compute.synchronize()
             graph = torch.cuda.CUDAGraph()
             try:
                 with torch.cuda.graph(graph, pool=self._pool, stream=self._compute, capture_error_mode="thread_local"):
-                    found = self._encode(self._rows[:size])
+                    found = self.encode(self._rows[:size])
             except torch.OutOfMemoryError:
                 raise
             except RuntimeError as error:
@@ -120,7 +126,7 @@ class Graphed:
         """Compute the first ``size`` of the rows that lie ready, on the current stream."""
         if size not in self._graphs:
             with torch.inference_mode():
-                return self._encode(self._rows[:size])
+                return self.encode(self._rows[:size])
         graph, found = self._graphs[size]
         graph.replay()
         return found

@@ -2,6 +2,7 @@
 
 import logging
 import math
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -29,8 +30,13 @@ class OpenClipModel:
     Words are always embedded in fp32; ``precision`` is that of pictures.
     """
 
-    def __init__(self, weights: Weights, digest: str, device: str, precision: str, model: Any, tokenizer: Any) -> None:
-        """``model``: as open_clip builds it, in fp32 on ``device``; its image tower is taken out of it."""
+    def __init__(
+        self, weights: Weights, digest: str, device: str, precision: str, model: Any, tokenizer: Any, ways: int = 1
+    ) -> None:
+        """``model``: as open_clip builds it, in fp32 on ``device``; its image tower is taken out of it.
+
+        ``ways``: threads of a CPU that share the rows of a batch.
+        """
         self.name = weights.model
         self.weights_sha256 = digest
         self.device = device
@@ -45,19 +51,21 @@ class OpenClipModel:
             if own
             else _planes(model, self.pixels, self.precision, device)
         )
-        self._run: Runner
+        self.run: Runner
+        """Rows to embeddings on this device."""
         if device.startswith("cuda"):
             from classifier.openclip.cuda import Graphed
 
-            self._run = Graphed(encode, self.pixels.size, device)
+            self.run = Graphed(encode, self.pixels.size, device)
         else:
-            self._run = Direct(encode, self.pixels.size, device)
+            self.run = Direct(encode, self.pixels.size, device, ways if device.startswith("cpu") else 1)
 
     @classmethod
     def load(cls, settings: ClipSettings, *, threads: int | None = None) -> "OpenClipModel":
         """Load from this machine's files and try one picture and one phrase.
 
-        ``threads`` sets torch's CPU threads for the whole process. Raises CannotStartError (no extra ``clip``, no
+        ``threads`` sets how many threads of a CPU torch puts on one row; the rows of a batch are shared out over
+        ``settings.threads``, or as many as there are cores. Raises CannotStartError (no extra ``clip``, no
         weights, a bad checkpoint, no such device), saying what to do. Never downloads.
         """
         clip = open_clip()
@@ -81,7 +89,8 @@ class OpenClipModel:
                 ).eval()
                 tokenizer = clip.get_tokenizer(weights.model)
             wrong = _spoilt(built)
-            loaded = cls(weights, digest, device, settings.precision, built, tokenizer)
+            ways = settings.threads or len(os.sched_getaffinity(0))
+            loaded = cls(weights, digest, device, settings.precision, built, tokenizer, ways)
         # torch, safetensors, pickle and open_clip each raise their own kinds on a file that is not what it should be.
         except Exception as error:
             raise CannotStartError(_bad(weights, f"{type(error).__name__}: {error}")) from error
@@ -94,16 +103,16 @@ class OpenClipModel:
     @property
     def batch(self) -> int:
         """Rows in one forward pass."""
-        return self._run.batch
+        return self.run.batch
 
     @property
     def depth(self) -> int:
         """Threads that may ask at once with profit."""
-        return self._run.depth
+        return self.run.depth
 
     def measure(self) -> None:
         """Find the batch at which it judges the most rows a second: up to 2 s on a CPU, 5 s on CUDA, and one pass."""
-        rates = self._run.measure(_SECONDS_CUDA if self.device.startswith("cuda") else _SECONDS_CPU)
+        rates = self.run.measure(_SECONDS_CUDA if self.device.startswith("cuda") else _SECONDS_CPU)
         shown = ", ".join(f"{size}: {rate:.4g}" for size, rate in rates.items())
         where = f"on {self.device} in {self.precision}"
         _log.info("clip: %s %s judges %d rows at a time (rows/s by batch: %s)", self.name, where, self.batch, shown)
@@ -115,7 +124,7 @@ class OpenClipModel:
 
     def rows(self, rows: Rows) -> Embeddings:
         """Embeddings of pictures in the model's own size (see ``pixels``), in order."""
-        return self._run(rows) if len(rows) else np.empty((0, self.dimensions), np.float32)
+        return self.run(rows) if len(rows) else np.empty((0, self.dimensions), np.float32)
 
     def phrases(self, phrases: Sequence[str]) -> Embeddings:
         """Embeddings of phrases, in order. Raises CannotStartError for one that the model would cut off."""

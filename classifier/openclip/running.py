@@ -1,7 +1,9 @@
 """How rows become embeddings on a device: batches of the size at which it judges the most a second, measured here."""
 
+import itertools
 import time
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -34,6 +36,8 @@ class Runner(Protocol):
     """Rows in one go; more are cut."""
     depth: int
     """Threads that may ask at once with profit."""
+    encode: Encode
+    """One forward pass, as large as what it is given."""
 
     def __call__(self, rows: Rows) -> Embeddings:
         """Embeddings of any number of rows, in order. May be called from ``depth`` threads at once."""
@@ -43,27 +47,59 @@ class Runner(Protocol):
         """Find the best batch, set it and say what was measured: rows a second by batch."""
         ...
 
+    def rate(self, rounds: int) -> float:
+        """Rows a second of so many forward passes of ``batch``, with nothing else to do: what no engine can pass."""
+        ...
+
+
+def _alone() -> None:
+    import torch
+
+    torch.set_num_threads(1)
+
 
 class Direct:
-    """On a CPU (or Apple's GPU): one call after the other, as they come."""
+    """On a CPU (or Apple's GPU): one call after the other, as they come.
+
+    Several rows are shared out over ``ways`` threads that compute each for itself: threads that work on one row
+    together wait for the slowest at every step, so that on busy cores two take longer than one. Only a row alone is
+    computed by as many threads as torch was told.
+    """
 
     depth = 1
 
-    def __init__(self, encode: Encode, size: tuple[int, int], device: str) -> None:
+    def __init__(self, encode: Encode, size: tuple[int, int], device: str, ways: int = 1) -> None:
         self.batch = UNMEASURED
-        self._encode = encode
+        self.encode = encode
         self._size = size
         self._device = device
+        self._ways = ways
+        self._threads = ThreadPoolExecutor(ways, "openclip", _alone) if ways > 1 else None
 
     def __call__(self, rows: Rows) -> Embeddings:
         """Embeddings of rows, in order."""
         import torch
 
+        if self._threads is None or len(rows) == 1:
+            return self._all(rows, self.batch)
+        together = torch.get_num_threads()
+        # MKL knows one number for all threads.
+        torch.set_num_threads(1)
+        try:
+            shares = np.array_split(rows, min(self._ways, len(rows)))
+            size = -(-self.batch // self._ways)
+            return np.concatenate(list(self._threads.map(self._all, shares, itertools.repeat(size))))
+        finally:
+            torch.set_num_threads(together)
+
+    def _all(self, rows: Rows, size: int) -> Embeddings:
+        import torch
+
         found = []
         with torch.inference_mode():
-            for start in range(0, len(rows), self.batch):
-                part = torch.from_numpy(np.require(rows[start : start + self.batch], requirements=["C", "W"]))
-                found.append(self._encode(part.to(self._device)).cpu().numpy())
+            for start in range(0, len(rows), size):
+                part = torch.from_numpy(np.require(rows[start : start + size], requirements=["C", "W"]))
+                found.append(self.encode(part.to(self._device)).cpu().numpy())
         return np.concatenate(found) if len(found) > 1 else found[0]
 
     def measure(self, seconds: float) -> Mapping[int, float]:
@@ -76,6 +112,14 @@ class Direct:
         rates = measure(run, CANDIDATES, seconds)
         self.batch = smallest(rates)
         return rates
+
+    def rate(self, rounds: int) -> float:
+        """Rows a second of ``rounds`` forward passes."""
+        rows = np.zeros((self.batch, *self._size, 3), np.uint8)
+        start = time.perf_counter()
+        for _ in range(rounds):
+            self(rows)
+        return rounds * self.batch / (time.perf_counter() - start)
 
 
 def measure(

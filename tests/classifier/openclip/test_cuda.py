@@ -34,6 +34,7 @@ def test_any_number_of_rows_before_and_after_measuring() -> None:
         assert run(drawn(count)).tolist() == expected(drawn(count))
     rates = run.measure(1.0)
     assert run.batch in rates
+    assert run.rate(3) > 0
     for count in (1, 3, run.batch - 1 or 1, run.batch, run.batch + 1, 3 * run.batch + 5):
         assert run(drawn(count)).tolist() == expected(drawn(count))
 

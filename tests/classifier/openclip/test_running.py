@@ -1,5 +1,8 @@
 """Finding the best batch, on a clock of its own, and running batches of it."""
 
+import threading
+import time
+
 import numpy as np
 import pytest
 import torch
@@ -56,18 +59,40 @@ def sums(rows: torch.Tensor) -> torch.Tensor:
     return rows.float().sum((1, 2, 3))[:, None]
 
 
+@pytest.mark.parametrize("ways", [1, 3])
 @pytest.mark.parametrize("count", [1, 7, 8, 9, 17])
-def test_rows_are_cut_into_batches_and_keep_their_order(count: int) -> None:
+def test_rows_are_cut_into_batches_and_keep_their_order(count: int, ways: int) -> None:
     sizes = []
 
     def encode(rows: torch.Tensor) -> torch.Tensor:
         sizes.append(len(rows))
         return sums(rows)
 
-    run = Direct(encode, (2, 2), "cpu")
+    run = Direct(encode, (2, 2), "cpu", ways)
     rows = np.arange(count, dtype=np.uint8)[:, None, None, None].repeat(2, 1).repeat(2, 2).repeat(3, 3)
     assert run(rows)[:, 0].tolist() == [12.0 * n for n in range(count)]
-    assert (max(sizes) <= 8, sum(sizes)) == (True, count)
+    assert (max(sizes) <= -(-8 // ways), sum(sizes)) == (True, count)
+
+
+def test_each_of_several_threads_computes_for_itself_and_a_row_alone_has_all() -> None:
+    before = torch.get_num_threads()
+    seen = []
+
+    def encode(rows: torch.Tensor) -> torch.Tensor:
+        seen.append((threading.get_ident(), torch.get_num_threads()))
+        time.sleep(0.05)  # so that one thread does not do it all
+        return sums(rows)
+
+    try:
+        torch.set_num_threads(2)
+        run = Direct(encode, (2, 2), "cpu", 3)
+        run(np.zeros((3, 2, 2, 3), np.uint8))
+        assert {number for _, number in seen} == {1}
+        assert len({thread for thread, _ in seen}) == 3
+        run(np.zeros((1, 2, 2, 3), np.uint8))
+        assert seen[-1] == (threading.get_ident(), 2)
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_rows_that_may_not_be_written_to_or_lie_apart_are_taken() -> None:
@@ -80,3 +105,4 @@ def test_measuring_sets_the_batch() -> None:
     run = Direct(sums, (2, 2), "cpu")
     rates = run.measure(0.5)
     assert run.batch == smallest(rates)
+    assert run.rate(2) > 0
