@@ -144,8 +144,8 @@ def _middle(width: int, height: int, size: tuple[int, int]) -> Box:
 def _corner(frame: NDArray[np.uint8], box: Box, spec: InputSpec, out: NDArray[np.uint8]) -> None:
     import cv2
 
-    left, top, right, bottom = (round(edge) for edge in box)
-    part = frame[top:bottom, left:right]
+    left, top, right, bottom = box
+    part = frame[math.floor(top) : math.ceil(bottom), math.floor(left) : math.ceil(right)]
     height, width, _ = part.shape
     side = max(height, width)
     fill = (spec.fill,) * 3

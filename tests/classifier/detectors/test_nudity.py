@@ -10,7 +10,8 @@ import pytest
 from nudenet.nudenet import _read_image
 from numpy.typing import NDArray
 
-from classifier.detectors.nudity import CLASSES, SIDE, SYMBOLS, NudityDetector, default_threads, preprocess
+from classifier.detectors.nudity import CLASSES, INPUT, SIDE, SYMBOLS, NudityDetector, default_threads, planes
+from classifier.inputs import Rows, rows
 from classifier.settings import NuditySettings
 from classifier.types import CannotStartError
 from tests.drawing import quadrants, shape, textured
@@ -25,23 +26,29 @@ def array(image: object) -> NDArray[np.uint8]:
     return np.asarray(image, dtype=np.uint8)
 
 
+def rows_of(*images: object) -> Rows:
+    return np.concatenate([rows(array(image), INPUT) for image in images])
+
+
 def test_drawn_shapes_are_nothing(detector: NudityDetector) -> None:
-    frames = [array(shape(kind, "red", "white", 320, 240)) for kind in ("circle", "square", "triangle")]
-    for found in detector.judge([*frames, array(textured(1))]):
+    images = [shape(kind, "red", "white", 320, 240) for kind in ("circle", "square", "triangle")]
+    for found in detector.judge(rows_of(*images, textured(1))):
         assert set(found) == SYMBOLS
         assert all(0.0 <= score <= 1.0 for score in found.values())
         assert found["nudity.explicit"] < 0.5
 
 
 def test_the_same_twice_and_in_company(detector: NudityDetector) -> None:
-    one, other = array(textured(1)), array(textured(2, 300, 500))
-    assert detector.judge([one, other]) == [*detector.judge([one]), *detector.judge([other])]
-    assert detector.judge([]) == []
+    both = rows_of(textured(1), textured(2, 300, 500))
+    assert detector.judge(both) == [*detector.judge(both[:1]), *detector.judge(both[1:])]
+    assert detector.judge(both[:0]) == []
 
 
-@pytest.mark.parametrize("size", [(1, 1), (1, 900), (900, 1), (1024, 768)])
-def test_any_size(detector: NudityDetector, size: tuple[int, int]) -> None:
-    assert set(detector.judge([array(textured(1, *size))])[0]) == SYMBOLS
+@pytest.mark.parametrize(("size", "tiles"), [((1, 1), 1), ((1, 900), 16), ((900, 1), 16), ((1024, 768), 1)])
+def test_any_size(detector: NudityDetector, size: tuple[int, int], tiles: int) -> None:
+    found = detector.judge(rows_of(textured(1, *size)))
+    assert len(found) == tiles
+    assert all(set(one) == SYMBOLS for one in found)
 
 
 def test_version_names_the_weights(detector: NudityDetector) -> None:
@@ -51,7 +58,8 @@ def test_version_names_the_weights(detector: NudityDetector) -> None:
 
 
 def test_channels_are_rgb_and_the_picture_lies_at_the_top_left() -> None:
-    blob = preprocess(array(quadrants(64, 32)))
+    (row,) = rows_of(quadrants(64, 32))
+    blob = planes(row)
     assert blob.shape == (1, 3, SIDE, SIDE)
     assert blob.dtype == np.float32
     assert blob[0, :, 10, 10].tolist() == [1, 0, 0]  # red
@@ -60,11 +68,12 @@ def test_channels_are_rgb_and_the_picture_lies_at_the_top_left() -> None:
     assert blob[0, :, 170:].max() == 0  # padding
 
 
-@pytest.mark.parametrize("size", [(320, 320), (500, 300), (300, 500), (1024, 768), (97, 31)])
+@pytest.mark.parametrize("size", [(320, 320), (500, 300), (300, 500), (1024, 768), (97, 61)])
 def test_preprocessing_is_nudenets_but_for_the_order_of_channels(size: tuple[int, int]) -> None:
     frame = array(textured(3, *size))
     theirs = _read_image(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR), SIDE)[0]
-    assert np.abs(preprocess(frame) - theirs[:, ::-1]).max() <= 1.01 / 255
+    (row,) = rows_of(frame)
+    assert np.abs(planes(row) - theirs[:, ::-1]).max() <= 1.01 / 255
 
 
 class Canned:
@@ -83,13 +92,13 @@ class Canned:
 @pytest.mark.parametrize(("name", "symbol"), CLASSES.items())
 def test_each_class_counts_for_its_symbol(name: str, symbol: str | None) -> None:
     detector = NudityDetector(Canned({name: 0.75}), "images", list(CLASSES), "v")
-    (found,) = detector.judge([array(shape())])
+    (found,) = detector.judge(rows_of(shape()))
     assert found == {**dict.fromkeys(SYMBOLS, 0.0), **({symbol: 0.75} if symbol else {})}
 
 
 def test_the_best_class_counts() -> None:
     scores = {"ANUS_EXPOSED": 0.25, "MALE_GENITALIA_EXPOSED": 0.5, "BUTTOCKS_EXPOSED": 0.75}
-    (found,) = NudityDetector(Canned(scores), "images", list(CLASSES), "v").judge([array(shape())])
+    (found,) = NudityDetector(Canned(scores), "images", list(CLASSES), "v").judge(rows_of(shape()))
     assert (found["nudity.explicit"], found["nudity.partial"]) == (0.5, 0.75)
 
 

@@ -1,5 +1,7 @@
 """Preprocessing against open_clip's own, on textured pictures of odd sizes."""
 
+import math
+
 import numpy as np
 import open_clip
 import pytest
@@ -8,6 +10,7 @@ from numpy.typing import NDArray
 from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 
+from classifier.inputs import InputSpec, rows
 from classifier.openclip.pixels import Pixels
 from classifier.presets import shapes, tiny
 
@@ -26,7 +29,8 @@ def theirs(config: PreprocessCfg, image: Image.Image) -> torch.Tensor:
 
 
 def ours(pixels: Pixels, image: Image.Image) -> torch.Tensor:
-    batch = torch.from_numpy(pixels.batch([np.asarray(image)]))[0].permute(2, 0, 1).float() / 255
+    (row,) = rows(np.asarray(image), pixels.spec(whole=False))
+    batch = torch.from_numpy(row).permute(2, 0, 1).float() / 255
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in (pixels.mean, pixels.std))
     return (batch - mean) / std
 
@@ -88,24 +92,29 @@ def test_the_same_embedding_as_open_clip(name: str, weights: str | None, sizes: 
 def test_a_line_of_pixels_costs_no_more_than_what_is_kept(mode: str, shape: tuple[int, int]) -> None:
     # open_clip would blow it up to 64 × 1,280,000 first, or fail where the short side rounds to 0.
     frame = np.full((*shape, 3), 200, np.uint8)
-    batch = of(PreprocessCfg(size=64, resize_mode=mode)).batch([frame])
-    assert batch.shape == (1, 64, 64, 3)
-    assert batch[0, 32, 32].tolist() == [200, 200, 200] or mode == "longest"
-    assert (batch == 200).any()
+    found = rows(frame, of(PreprocessCfg(size=64, resize_mode=mode)).spec(whole=False))
+    assert found.shape == (1, 64, 64, 3)
+    assert found[0, 32, 32].tolist() == [200, 200, 200] or mode == "longest"
+    assert (found == 200).any()
 
 
 def test_frames_that_are_views_are_read_right() -> None:
-    image = texture((80, 60))
-    mirrored = np.asarray(image)[:, ::-1]
-    pixels = of(PreprocessCfg(size=32))
-    assert (pixels.batch([mirrored]) == pixels.batch([mirrored.copy()])).all()
+    mirrored = np.asarray(texture((80, 60)))[:, ::-1]
+    spec = of(PreprocessCfg(size=32)).spec(whole=False)
+    assert (rows(mirrored, spec) == rows(mirrored.copy(), spec)).all()
 
 
-def test_a_batch_keeps_order_and_sizes_apart() -> None:
-    frames = [np.full((20 + n, 30, 3), n * 40, np.uint8) for n in range(5)]
-    batch = of(PreprocessCfg(size=16)).batch(frames)
-    assert batch.shape == (5, 16, 16, 3)
-    assert [int(one[8, 8, 0]) for one in batch] == [0, 40, 80, 120, 160]
+@pytest.mark.parametrize(
+    ("mode", "whole", "own"),
+    [("shortest", "squash", "centre"), ("longest", "pad", "pad"), ("squash", "squash", "squash")],
+)
+def test_each_resize_mode_has_its_fit(mode: str, whole: str, own: str) -> None:
+    pixels = of(PreprocessCfg(size=(96, 64), resize_mode=mode, interpolation="bilinear", fill_color=7))
+    assert pixels.spec(whole=True).fit == whole
+    spec = pixels.spec(whole=False)
+    interpolation = "bicubic" if mode == "shortest" else "bilinear"  # as open_clip, where it keeps a shape not square
+    assert spec == InputSpec((96, 64), spec.fit, pixels.interpolation, 7, math.inf)
+    assert (spec.fit, spec.interpolation) == (own, interpolation)
 
 
 def test_an_unknown_resize_mode_is_refused() -> None:
