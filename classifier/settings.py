@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 
 type ConceptName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=64)]
 type Prompt = Annotated[str, Field(min_length=1, max_length=300)]
@@ -16,10 +17,25 @@ class Settings(BaseModel):
 
 
 class Concept(Settings):
-    """One thing clip looks for: scored as the softmax share of ``prompts`` against ``against``."""
+    """One thing clip looks for.
+
+    ``share``: scored by the softmax share of ``prompts`` against ``against``; ``cosine``: by the plain cosine of the
+    prompt that is nearest, as other tools do it (then there is no ``against``; ordinary values lie around 0.2).
+    """
 
     prompts: Annotated[tuple[Prompt, ...], Field(min_length=1, max_length=64)]
-    against: Annotated[tuple[Prompt, ...], Field(min_length=1, max_length=64)]
+    score: Literal["share", "cosine"] = "share"
+    against: Annotated[tuple[Prompt, ...], Field(max_length=64, validate_default=True)] = ()
+
+    @field_validator("against")
+    @classmethod
+    def _only_for_a_share(cls, against: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        score = info.data.get("score", "share")
+        if score == "share" and not against:
+            raise PydanticCustomError("missing", "phrases to weigh the prompts against")
+        if score == "cosine" and against:
+            raise PydanticCustomError("too_long", "a plain cosine is weighed against nothing", {"max_length": 0})
+        return against
 
 
 class ClipSettings(Settings):

@@ -27,7 +27,7 @@ from addons.policy.words import Action, Context
 from classifier import Symbols
 
 MAX_RULES = 256
-PRESETS = ("child-safety", "known-hashes")
+PRESETS = ("child-safety", "known-hashes", "fedi-safety")
 RULE_KEYS = ("name", "when", "do")
 NOT_YET = (Action.STRIP, Action.HOLD)
 ACTIONS = tuple(action for action in Action if action not in NOT_YET)

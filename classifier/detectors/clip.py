@@ -16,7 +16,8 @@ _REVISION = 2
 
 
 class ClipDetector:
-    """Gives ``clip.<concept>`` for every concept: the softmax share of its prompts against its counter-prompts.
+    """Gives ``clip.<concept>`` for every concept: the softmax share of its prompts against its counter-prompts, or (for
+    ``score: cosine``) the highest cosine of a prompt, 0 where all are negative.
 
     With ``whole``, all of a picture is seen, in several tiles where it is long; else what open_clip's own preparation
     keeps of it, which for most models is the middle square.
@@ -30,12 +31,17 @@ class ClipDetector:
             raise CannotStartError("the clip detector has no concept to look for; set concepts: or clip: null")
         phrases: list[str] = []
         self._shares: dict[str, tuple[slice, int]] = {}
+        self._cosines: dict[str, slice] = {}
         for name, concept in concepts.items():
+            if concept.score == "cosine":
+                self._cosines[f"clip.{name}"] = slice(len(phrases), len(phrases) + len(concept.prompts))
+                phrases.extend(concept.prompts)
+                continue
             both = (*concept.prompts, *concept.against)
             self._shares[f"clip.{name}"] = (slice(len(phrases), len(phrases) + len(both)), len(concept.prompts))
             phrases.extend(both)
         self.model = model
-        self.symbols = frozenset(self._shares)
+        self.symbols = frozenset(self._shares) | frozenset(self._cosines)
         self.input = model.pixels.spec(whole=whole)
         self.batch, self.depth = model.batch, model.depth
         self.version = _version(model, concepts, self.input)
@@ -74,6 +80,9 @@ class ClipDetector:
             shares = powers[:, :own].sum(axis=1) / powers.sum(axis=1)
             for scores, share in zip(found, shares, strict=True):
                 scores[symbol] = float(min(share, 1.0))
+        for symbol, part in self._cosines.items():
+            for scores, cosine in zip(found, logits[:, part].max(axis=1) / self.model.scale, strict=True):
+                scores[symbol] = float(np.clip(cosine, 0.0, 1.0))
         return found
 
 

@@ -8,6 +8,7 @@ from classifier.settings import Concept
 _PRESETS: dict[str, Callable[[], dict[str, Concept]]] = {
     "child-safety": concepts.child_safety,
     "explicit": concepts.explicit,
+    "fedi-safety": concepts.fedi_safety,
     "demo-shapes": concepts.demo_shapes,
 }
 

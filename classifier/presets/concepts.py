@@ -17,6 +17,8 @@ _MINOR = Concept(
         "a page of text",
     ),
 )
+_FEDI_MINOR = ("child", "children", "infant", "infants", "toddler", "toddlers", "teen", "teens")
+_FEDI_SEXUAL = ("nudity", "naked", "porn")
 _PHOTOGRAPHIC = ("a photo", "a photograph")
 _DRAWN = ("a drawing", "a cartoon", "an anime picture", "a painting", "a computer-generated picture")
 _DEMO: tuple[tuple[shapes.Colour, shapes.Shape], ...] = (
@@ -44,6 +46,14 @@ def child_safety() -> dict[str, Concept]:
 def explicit() -> dict[str, Concept]:
     """``sexual``, and how the picture was made."""
     return {"sexual": _SEXUAL, **_origin()}
+
+
+def fedi_safety() -> dict[str, Concept]:
+    """Single words with their plain cosines, as horde-safety (the checker of fedi-safety) asks them; its clinical ones.
+
+    Made for ViT-L-14/openai on the middle of the picture (``coverage: centre``).
+    """
+    return {word: Concept(prompts=(word,), score="cosine") for word in (*_FEDI_MINOR, *_FEDI_SEXUAL)}
 
 
 def demo_shapes() -> dict[str, Concept]:

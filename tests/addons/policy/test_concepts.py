@@ -50,11 +50,22 @@ def test_own_ones_stand_beside_a_preset_and_go_before_its() -> None:
         ("{x: {prompts: [a]}}", (12, "concepts.x.against is missing", None)),
         ("{x: {prompts: [], against: [b]}}", (25, "concepts.x.prompts is too short", None)),
         ("{x: {prompts: [a], agianst: [b]}}", (12, "concepts.x.against is missing", None)),
+        ("{x: {prompts: [a], against: []}}", (12, "concepts.x.against is missing", None)),
+        ("{x: {prompts: [a], score: share}}", (12, "concepts.x.against is missing", None)),
+        ("{x: {prompts: [a], score: cosine, against: [b]}}", (44, "concepts.x.against is too long", None)),
+        (
+            "{x: {prompts: [a], score: cosin}}",
+            (27, '"cosin" is not a value of concepts.x.score', 'did you mean "cosine"?'),
+        ),
         ("{clip.x: {prompts: [a], against: [['b']]}}", (45, "a list cannot be concepts.clip.x.against", None)),
     ],
 )
 def test_mistakes_are_named_in_place(text: str, problem: tuple[int, str, str | None]) -> None:
     assert _parse(text)[1][0] == problem
+
+
+def test_a_plain_cosine_needs_nothing_against_it() -> None:
+    assert _parse("{x: {prompts: [a], score: cosine}}") == ({"x": Concept(prompts=("a",), score="cosine")}, [])
 
 
 def test_an_unknown_key_of_a_concept() -> None:

@@ -1,4 +1,7 @@
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -250,6 +253,46 @@ def test_child_safety_asks_what_its_concepts_and_nudity_give() -> None:
     asked = asked_symbols(preset("child-safety"))
     given = {f"clip.{name}" for name in concept_presets.load("child-safety")} | SYMBOLS | {"hash.*"}
     assert asked <= given
+
+
+_CONTEXT = {
+    **{"child": 0.188, "children": 0.188, "infant": 0.19, "infants": 0.19},
+    **{"toddler": 0.19, "toddlers": 0.19, "teen": 0.21, "teens": 0.21},
+}
+_CRITICAL = {
+    **{"child": 0.225, "children": 0.225, "infant": 0.22, "infants": 0.22},
+    **{"toddler": 0.22, "toddlers": 0.22, "teen": 0.26, "teens": 0.26},
+}
+_SEXUAL = {"nudity": 0.175, "naked": 0.175, "porn": 0.185}
+
+
+def counted(scores: Mapping[str, float]) -> bool:
+    """As horde-safety counts: a word above its threshold counts once, far above it twice more; three are needed."""
+    found = sum(scores[word] > bound for word, bound in _CONTEXT.items())
+    found += sum(2 * (scores[word] > bound) for word, bound in _CRITICAL.items())
+    return found >= 3 and any(scores[word] > bound for word, bound in _SEXUAL.items())
+
+
+def test_fedi_safety_counts_as_horde_safety_does() -> None:
+    tests = [compile_test(rule.when) for rule in preset("fedi-safety")]
+    draw = Random(5)
+    verdicts: Counter[bool] = Counter()
+    for _ in range(20_000):
+        # Where a few words lie just above or below: that is what tells one way of counting from another.
+        scores = {word: bound + draw.choice([-0.02, -0.02, 0.0, 0.001]) for word, bound in (_CONTEXT | _SEXUAL).items()}
+        if draw.random() < 0.2:
+            word = draw.choice(list(_CRITICAL))
+            scores[word] = _CRITICAL[word] + draw.choice([0.0, 0.001])
+        symbols = {f"clip.{word}": score for word, score in scores.items()}
+        dropped = any(test(CONTEXT, IMAGE, symbols) for test in tests)
+        assert dropped == counted(scores), scores
+        verdicts[dropped] += 1
+    assert min(verdicts.values()) > 2_000
+
+
+def test_fedi_safety_asks_what_its_concepts_give() -> None:
+    given = {f"clip.{name}" for name in concept_presets.load("fedi-safety")} | {"hash.*"}
+    assert asked_symbols(preset("fedi-safety")) == given
 
 
 def test_child_safety_needs_two_findings_together() -> None:

@@ -65,6 +65,29 @@ def test_the_score_is_open_clips_own_softmax(detector: ClipDetector) -> None:
     assert own.judge(prepared)[0]["clip.shade"] == pytest.approx(expected, abs=1e-4)
 
 
+def test_a_cosine_is_open_clips_own(detector: ClipDetector) -> None:
+    concepts = {
+        "both": Concept(prompts=("a red circle", "a blue square"), score="cosine"),
+        "shade": SHADE["shade"],
+        "far": Concept(prompts=("a blue square",), score="cosine"),
+    }
+    own = ClipDetector(detector.model, concepts)
+    picture = shapes.draw("red", "circle", size=100, rng=np.random.default_rng(4))
+    model, _, preprocess = open_clip.create_model_and_transforms(tiny.MODEL, str(tiny.STATE_FILE))
+    model.eval()
+    words = open_clip.get_tokenizer(tiny.MODEL)(["a red circle", "a blue square"])
+    with torch.inference_mode():
+        image, text, _ = model(preprocess(picture).unsqueeze(0), words)
+        red, blue = (image @ text.T)[0].tolist()
+    (found,) = own.judge(rows(np.asarray(picture), own.input))
+    assert found["clip.both"] == pytest.approx(max(red, blue), abs=1e-3)
+    assert found["clip.far"] == pytest.approx(max(blue, 0.0), abs=1e-3)
+    assert found["clip.shade"] == pytest.approx(
+        ClipDetector(detector.model, SHADE).judge(rows(np.asarray(picture), own.input))[0]["clip.shade"], abs=1e-4
+    )
+    assert own.symbols == {"clip.both", "clip.shade", "clip.far"}
+
+
 def test_no_rows_no_scores(detector: ClipDetector) -> None:
     none = np.empty((0, 64, 64, 3), np.uint8)
     assert detector.judge(none) == []

@@ -8,6 +8,10 @@ from classifier.presets import shapes
 SYMBOLS = {
     "child-safety": {"minor", "sexual", "photographic", "drawn"},
     "explicit": {"sexual", "photographic", "drawn"},
+    "fedi-safety": {
+        *("child", "children", "infant", "infants", "toddler", "toddlers", "teen", "teens"),
+        *("nudity", "naked", "porn"),
+    },
     "demo-shapes": {"red_circle", "blue_square", "green_triangle", "yellow_star", "pattern"},
 }
 
@@ -47,5 +51,5 @@ def test_a_caller_may_change_what_it_got() -> None:
 
 
 def test_an_unknown_preset_is_named_with_those_there_are() -> None:
-    with pytest.raises(ValueError, match=r"'nothing'.*child-safety, explicit, demo-shapes"):
+    with pytest.raises(ValueError, match=r"'nothing'.*child-safety, explicit, fedi-safety, demo-shapes"):
         presets.load("nothing")
