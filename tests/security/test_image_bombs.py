@@ -13,6 +13,7 @@ from classifier.media import MediaDecoder, Prepared
 from classifier.settings import DecodeSettings
 from classifier.types import CannotJudgeError
 from tests.drawing import animation, encode, many_frames, png, png_chunk, shape, textured
+from tests.security.grids import grid
 
 pillow_heif.register_heif_opener()
 
@@ -191,6 +192,70 @@ async def test_avif_and_heic_claims(decoder: MediaDecoder) -> None:
         at = data.find(b"ispe") + 8
         data[at : at + 8] = struct.pack(">II", 60_000, 60_000)
         assert await answer(decoder, bytes(data)) in ("too_large", "undecodable")
+
+
+@pytest.mark.parametrize("format", ["AVIF", "HEIF"])
+@pytest.mark.parametrize(
+    ("side", "rows", "columns", "tiles"),
+    [
+        pytest.param(64, 16, 16, 1, id="one-tile-often"),
+        pytest.param(64, 124, 124, 15_376, id="very-many-tiles"),
+        pytest.param(512, 15, 15, 225, id="just-under-the-bound"),
+        pytest.param(512, 16, 16, 256, id="over-the-bound"),
+        pytest.param(64, 255, 255, 1, id="far-over-the-bound"),
+    ],
+)
+async def test_grids(decoder: MediaDecoder, format: str, side: int, rows: int, columns: int, tiles: int) -> None:
+    """A thousand bytes a tile at most, of which each is as much work as a picture."""
+    result = await answer(decoder, grid(format, side, rows, columns, tiles))
+    if isinstance(result, Prepared):
+        assert (result.width, result.height) == (side * columns, side * rows)
+        assert result.width * result.height <= DecodeSettings().pixels
+    else:
+        assert result in ("too_large", "undecodable", "timeout")
+
+
+@pytest.mark.parametrize("format", ["AVIF", "HEIF"])
+async def test_a_small_grid_is_decoded(decoder: MediaDecoder, format: str) -> None:
+    result = await answer(decoder, grid(format, 64, 2, 3, 6))
+    assert isinstance(result, Prepared)
+    assert (result.width, result.height) == (192, 128)
+
+
+@pytest.mark.parametrize("bits", [1, 8])
+@pytest.mark.parametrize(("height", "refused"), [(8000, False), (8001, True)])
+async def test_as_many_pixels_as_there_may_be(decoder: MediaDecoder, bits: int, height: int, refused: bool) -> None:
+    """8000x8000 pixels in a file of some ten kilobytes: 192 MB as RGB; one row more is refused by the header."""
+    row = bytes(1 + 8000 * bits // 8)
+    result = await answer(decoder, png(8000, height, row * height, depth=bits, colour=0))
+    if refused:
+        assert result == "too_large"
+    else:
+        assert isinstance(result, Prepared) or result in ("too_large", "timeout")  # in one second, of a slow machine
+
+
+async def test_tiff_of_very_many_pages(decoder: MediaDecoder) -> None:
+    """Pages that are all the same two pixels, each with a directory of its own."""
+    page = [
+        (256, 4, 1, 2),
+        (257, 4, 1, 2),
+        (258, 3, 1, 8),
+        (262, 3, 1, 1),
+        (273, 4, 1, 8),
+        (278, 4, 1, 2),
+        (279, 4, 1, 4),
+    ]
+    packed = struct.pack("<H", len(page)) + b"".join(struct.pack("<HHII", *entry) for entry in page)
+    size = len(packed) + 4
+    for count in (50, 5_000, 100_000):
+        pages = b"".join(packed + struct.pack("<I", 12 + size * (at + 1)) for at in range(count - 1))
+        data = b"II*\x00" + struct.pack("<I", 12) + b"\x00\xff\xff\x00" + pages + packed + bytes(4)
+        result = await answer(decoder, data)
+        if count == 50:
+            assert isinstance(result, Prepared)
+            assert result.count == 50
+        else:
+            assert result in ("too_large", "timeout")
 
 
 async def test_many_frames_at_full_size_stay_in_memory(decoder: MediaDecoder) -> None:
