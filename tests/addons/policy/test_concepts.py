@@ -52,10 +52,10 @@ def test_own_ones_stand_beside_a_preset_and_go_before_its() -> None:
         ("{x: {prompts: [a], agianst: [b]}}", (12, "concepts.x.against is missing", None)),
         ("{x: {prompts: [a], against: []}}", (12, "concepts.x.against is missing", None)),
         ("{x: {prompts: [a], score: share}}", (12, "concepts.x.against is missing", None)),
-        ("{x: {prompts: [a], score: cosine, against: [b]}}", (44, "concepts.x.against is too long", None)),
+        ("{x: {prompts: [a], score: cosine, against: [b]}}", (54, "concepts.x.against is too long", None)),
         (
             "{x: {prompts: [a], score: cosin}}",
-            (27, '"cosin" is not a value of concepts.x.score', 'did you mean "cosine"?'),
+            (37, '"cosin" is not a value of concepts.x.score', 'did you mean "cosine"?'),
         ),
         ("{clip.x: {prompts: [a], against: [['b']]}}", (45, "a list cannot be concepts.clip.x.against", None)),
     ],
