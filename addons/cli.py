@@ -11,6 +11,7 @@ COMMANDS = {
     "config": "Check a configuration file, or print the commented example.",
     "demo": "Run a little fediverse on this machine and watch fediward stop forbidden shapes.",
     "explain": "Explain one decision in full.",
+    "hashes": "Import, add, remove, count and try known hashes.",
     "inspect": "Show the media, links and fetches in ActivityPub documents.",
     "log": "List decisions, newest last.",
     "models": "List, download and verify classifier models.",

@@ -65,6 +65,15 @@ class Hashes:
         same = np.flatnonzero((self.words[start:stop] == wanted).all(axis=1))
         return int(start + same[0]) if len(same) else None
 
+    def beyond(self, other: "Hashes") -> NDArray[np.intp]:
+        """Places of those that ``other``, of the same kind, has not."""
+        both = np.concatenate((other.words, self.words))
+        order = np.lexsort(both.T[::-1])  # stable: of two alike, the other's comes first
+        again = (both[order][1:] == both[order][:-1]).all(axis=1)
+        new = np.ones(len(self), dtype=bool)
+        new[order[1:][again] - len(other)] = False
+        return np.flatnonzero(new)
+
     def digest(self, place: int) -> str:
         """Its hex digits."""
         packed: bytes = self.words[place].astype(">u8").tobytes()

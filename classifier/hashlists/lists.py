@@ -43,6 +43,11 @@ class Lists:
         """The symbols of the lists that matched."""
         return {self._lists[match.list].symbol: 1.0 for match in matches}
 
+    @property
+    def allows_pictures(self) -> bool:
+        """Whether an allow list has PDQ hashes: then no file's digests settle anything before its frames are seen."""
+        return any(known.allow and "pdq" in known.counts for known in self._lists.values())
+
     def allows(self, matches: Iterable[HashMatch]) -> bool:
         """Whether an allow list matched: such a file passes, decodable or not, whatever else is found."""
         return any(self._lists[match.list].allow for match in matches)

@@ -59,7 +59,7 @@ def _json(line: str, match: Kind | None) -> Entry | str:
         found = msgspec.json.decode(line, type=_Line)
     except (msgspec.DecodeError, RecursionError) as error:
         return f'not as expected ({error}): {{"kind": …, "hash": …, "source": …, "note": …}}'
-    return _entry(found.kind or match or "", found.hash, found.source, found.note)
+    return entry_of(found.kind or match or "", found.hash, found.source, found.note)
 
 
 def _csv(line: str, match: Kind | None) -> Entry | str:
@@ -77,10 +77,11 @@ def _csv(line: str, match: Kind | None) -> Entry | str:
         found = f"expected {columns} (source and note may be left out), found {len(fields) - bool(match)} fields"
         bare = len(fields) == 1 and _HEX.fullmatch(fields[0])
         return f"{found}: for lines of bare hashes the list needs match: {' or '.join(KINDS)}" if bare else found
-    return _entry(*fields)
+    return entry_of(*fields)
 
 
-def _entry(kind: str, digest: str, source: str = "", note: str = "") -> Entry | str:
+def entry_of(kind: str, digest: str, source: str = "", note: str = "") -> Entry | str:
+    """The entry with these fields, or what is wrong with them; line feeds and the like become spaces."""
     known = _BY_NAME.get(kind) or _BY_NAME.get(kind.lower())
     if known is None:
         return f"expected the kind {', '.join(KINDS[:-1])} or {KINDS[-1]}, found {kind[:40]!r}"

@@ -6,6 +6,7 @@ read with those of a whole block. Any other line (JSON, quoted fields, letters b
 
 import stat
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -24,8 +25,8 @@ MAX_BYTES = 4 << 30
 
 _BLOCK = 1 << 20
 """Bytes read at once: numpy holds up other threads for at most about a millisecond."""
-_LINES = 200
-"""Lines parsed by themselves (less than a millisecond) before other threads are let in: the interpreter's lock would
+_LINES = 500
+"""Lines parsed by themselves (one or two milliseconds) before other threads are let in: the interpreter's lock would
 else be passed on only every five, and a look-up takes it a hundred times."""
 _BREATH = 0.00005
 
@@ -50,10 +51,18 @@ def stamp_of(path: Path) -> Stamp:
     return found.st_mtime_ns, found.st_size
 
 
-def read(path: Path, match: Kind | None = None) -> tuple[dict[Kind, Hashes], Remarks]:
-    """Everything in the list ``path``; ``match`` is the kind of lines that name none.
+def read(
+    path: Path,
+    match: Kind | None = None,
+    *,
+    wrong: list[str] | None = None,
+    progress: Callable[[int], object] = lambda size: None,
+) -> tuple[dict[Kind, Hashes], Remarks]:
+    """Everything in the list ``path``; ``match`` is the kind of lines that name none. ``progress`` is told how many
+    bytes each block had.
 
-    Raises CannotStartError that names the file and each wrong line (the first 20), what was found, what was expected.
+    Raises CannotStartError that names the file and each wrong line (the first 20), what was found, what was expected;
+    with ``wrong``, a wrong line is told there, and left out.
     """
     reading = _Reading(path, match)
     try:
@@ -67,6 +76,7 @@ def read(path: Path, match: Kind | None = None) -> tuple[dict[Kind, Hashes], Rem
                 if left < 0:
                     raise CannotStartError(f"the hash list {path} has more than {MAX_BYTES >> 30} GiB: split it")
                 rest = reading.lines(rest + block)
+                progress(len(block))
             if rest:
                 reading.lines(rest + b"\n")
     except OSError as error:
@@ -74,7 +84,7 @@ def read(path: Path, match: Kind | None = None) -> tuple[dict[Kind, Hashes], Rem
             f"the hash list {path} cannot be read ({error.strerror}): create it (an empty file is a valid list) "
             "or take it out of classifier.hashes"
         ) from error
-    return reading.end()
+    return reading.end(wrong)
 
 
 class _Reading:
@@ -104,11 +114,13 @@ class _Reading:
             self._block(_Block(data[:cut]))
         return data[cut:]
 
-    def end(self) -> tuple[dict[Kind, Hashes], Remarks]:
-        """All entries, in order. Raises CannotStartError where any line was wrong."""
+    def end(self, wrong: list[str] | None) -> tuple[dict[Kind, Hashes], Remarks]:
+        """All entries, in order. Raises CannotStartError where any line was wrong, or tells it in ``wrong``."""
         if self._wrong > MAX_PROBLEMS:
             self._problems.append(f"{self._path}: and {self._wrong - MAX_PROBLEMS} more")
-        if self._problems:
+        if wrong is not None:
+            wrong += self._problems
+        elif self._problems:
             raise CannotStartError("\n".join(self._problems))
         tables: dict[Kind, Hashes] = {}
         for kind, parts in self._found.items():

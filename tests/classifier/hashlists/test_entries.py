@@ -55,3 +55,12 @@ def test_remarks() -> None:
     assert Remarks(b"a\n b ", np.array([5])).at(0) == ("a", "b")
     assert remarks.at(1) == ("", "")
     assert remarks.at(2) == ("onlysourceé", "")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_another_has_not(kind: Kind) -> None:
+    digests = sorted(chance_hashes(kind, 30))
+    ours, theirs = hashes_of(kind, digests[:20]), hashes_of(kind, digests[10:])
+    assert [theirs.digest(int(place)) for place in theirs.beyond(ours)] == digests[20:]
+    assert theirs.beyond(theirs).tolist() == []
+    assert len(theirs.beyond(hashes_of(kind, []))) == 20
