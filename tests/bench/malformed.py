@@ -166,8 +166,8 @@ async def measure(options: argparse.Namespace) -> dict[str, object]:
     """Every format, one after the other, in one engine."""
     settings = DecodeSettings(processes=PROCESSES)
     formats: list[str] = options.formats.split(",") if options.formats else list(FORMATS)
-    for format in formats:
-        real(format)
+    for format in FORMATS:
+        real(format)  # now: files of all of them are spliced
     decoder = MediaDecoder(settings)
     await asyncio.to_thread(decoder.warm_up)
     judging = engine(decoder)

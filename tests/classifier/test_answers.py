@@ -10,6 +10,7 @@ import pytest
 from classifier.answers import NonsenseError, pack, prepare_packed, unpack
 from classifier.frames import Bounds, HashedFrame, Undecoded
 from classifier.inputs import InputSpec
+from classifier.parts import Needs
 from classifier.preparing import MAX_ROWS, Prepared, PreparedFrame
 from tests.drawing import encode, textured
 
@@ -31,7 +32,7 @@ GOOD = Prepared(
 )
 
 
-def through(result: Prepared | Undecoded) -> Prepared | Undecoded:
+def through(result: Prepared | Undecoded | Needs) -> Prepared | Undecoded | Needs:
     head, tiles = pack(result)
     return unpack(head, np.frombuffer(b"".join(map(bytes, tiles)), np.uint8), INPUTS)
 
@@ -53,6 +54,17 @@ def test_a_real_file() -> None:
 
 def test_why_there_are_no_frames() -> None:
     assert through(Undecoded("unsupported", "no", "image/jxl")) == Undecoded("unsupported", "no", "image/jxl")
+
+
+@pytest.mark.parametrize("ranges", [((0, 1),), ((0, (1 << 50) - 1),) * 1000])
+def test_what_is_still_needed(ranges: tuple[tuple[int, int], ...]) -> None:
+    assert through(Needs(ranges)) == Needs(ranges)
+
+
+@pytest.mark.parametrize("ranges", [(), ((0, 0),), ((-1, 5),), ((1 << 50, 1),), ((0, 1 << 50),), ((0, 1),) * 1001])
+def test_what_nobody_needs(ranges: tuple[tuple[int, int], ...]) -> None:
+    with pytest.raises(NonsenseError):
+        through(Needs(ranges))
 
 
 def test_what_libraries_quote_is_made_fit_for_a_log() -> None:
