@@ -1,6 +1,7 @@
 """Files and hex digits, as they stand on a command line, to the hashes that lists are asked for."""
 
 import asyncio
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -48,7 +49,7 @@ def hashed(items: Sequence[str], config: Config, kind: Kind | None, *, decode: b
     ``decode``: hash the pictures in files too, each in a process that is shut in. Raises UnusableError, and
     CannotStartError where no such process can be had.
     """
-    files = {item: Path(item) for item in items if Path(item).is_file()}
+    files = {item: Path(item) for item in items if os.path.isfile(item)}
     bare = {item: _bare(item.strip().lower(), kind) for item in items if item not in files}
     try:
         data = {item: _read(path, config.fetch.max_bytes) for item, path in files.items()}
@@ -61,9 +62,8 @@ def hashed(items: Sequence[str], config: Config, kind: Kind | None, *, decode: b
 def _bare(digest: str, kind: Kind | None) -> Hashed:
     kinds = [known for known, digits in DIGITS.items() if len(digest) == digits and kind in (None, known)]
     if not kinds or not _HEX.fullmatch(digest):
-        expected = (
-            f"{DIGITS[kind]} hex digits ({kind})" if kind else "32 (md5), 40 (sha1) or 64 hex digits (sha256, pdq)"
-        )
+        every = "32 hex digits (md5), 40 (sha1) or 64 (sha256, pdq)"
+        expected = f"{DIGITS[kind]} hex digits ({kind})" if kind else every
         raise UnusableError(f"{digest[:80]!r}: no file is there, and it is not a hash of {expected}")
     pictures = (Picture(digest),) if "pdq" in kinds else ()
     return Hashed(digest, {known: digest for known in kinds if known != "pdq"}, pictures, is_file=False)
