@@ -19,6 +19,7 @@ from addons.ledger.asked import asked
 from addons.ledger.ledger import Ledger
 from addons.policy.config import Config
 from addons.policy.decide import Policy
+from addons.policy.settled import settler
 from addons.policy.words import Action, Cause
 from classifier.engine import Engine
 
@@ -55,7 +56,9 @@ class Service:
             raise
         ledger.note_policy(policy.version, asked(policy.rules))
         budget = MemoryBudget(config.limits.memory)
-        judge = Judge(Fetcher(fetch_settings(config), budget), engine)
+        # Who observes wants to see everything, and nobody waits for it.
+        stop = settler(config.rules) if config.classifier.stop_early and not config.observe else None
+        judge = Judge(Fetcher(fetch_settings(config), budget), engine, stop=stop)
         return cls(config, policy, budget, ledger, engine, judge)
 
     def inbox(self) -> Inbox:

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Self
 
 from classifier.ahead import Ahead, Turn
@@ -108,7 +109,12 @@ class Engine:
             try:
                 async with asyncio.timeout_at(deadline):
                     digests = digests or await self.digests(data)
-                    judgement = self.known(digests, stop, data) or await self._shared(digests, data, deadline, stop)
+                    judgement = self.known(digests, stop)
+                    if judgement is not None:
+                        head = data.head if isinstance(data, Parts) else data
+                        judgement = replace(judgement, media_type=media_type_of(head))
+                    else:
+                        judgement = await self._shared(digests, data, deadline, stop)
             except TimeoutError as error:
                 raise CannotJudgeError("timeout", f"it was not judged within {timeout:.1f} s") from error
         except CannotJudgeError as error:
@@ -118,18 +124,18 @@ class Engine:
         (self.metrics.stopped if judgement.partial else self.metrics.judged).inc()
         return judgement
 
-    def known(self, digests: Digests, stop: Stop | None, data: bytes | Parts = b"") -> Judgement | None:
+    def known(self, digests: Digests, stop: Stop | None, media_type: str = "") -> Judgement | None:
         """The partial judgement of a file, by its digests alone, where the lists' symbols suffice ``stop`` or an allow
-        list has it. It has one frame, and of ``data`` only the media type: its width and height are 0."""
+        list has it. It has one frame; its width and height, which nobody knows, are 0."""
         matches = self.lists.file(digests)
         if not matches:
             return None
         symbols = self.lists.symbols_of(matches)
-        if not self.lists.allows(matches) and not (stop and stop(symbols)):
+        if not self.lists.allows(matches) and (stop is None or self.lists.allows_pictures or not stop(symbols)):
             return None
         return Judgement(
             digests.sha256,
-            media_type_of(data.head if isinstance(data, Parts) else data),
+            media_type,
             0,
             0,
             (JudgedFrame(0, symbols),),

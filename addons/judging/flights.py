@@ -11,15 +11,23 @@ from addons.fetching.slots import Waiting
 class Flight[T]:
     """Work under way, for those who wait for it, paid by ``share``.
 
-    ``waiting`` says whether it still waits for a slot to fetch.
+    ``waiting`` says whether it still waits for a slot to fetch; ``deadline`` is the latest of those who came (seconds
+    on the flights' clock).
     """
 
-    def __init__(self, task: asyncio.Task[T], waiting: Waiting, share: str, began: float) -> None:
-        self.waiting = waiting
+    _task: asyncio.Task[T]
+
+    def __init__(self, share: str, began: float, deadline: float) -> None:
+        self.waiting = Waiting()
         self.share = share
         self.began = began
-        self._task = task
+        self.deadline = deadline
         self._joined = 0
+
+    def start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Begin the work."""
+        self._task = asyncio.get_running_loop().create_task(work)
+        return self._task
 
     async def landing(self) -> T:
         """Its result, or what it raised. Cancelling this (a deadline, say) ends the work only if nobody else waits."""
@@ -54,14 +62,16 @@ class Flights[T]:
         """How many keys are being worked on."""
         return len(self._flights)
 
-    def board(self, key: str, share: str, work: Callable[[Waiting], Coroutine[Any, Any, T]]) -> Flight[T]:
+    def board(
+        self, key: str, share: str, deadline: float, work: Callable[[Flight[T]], Coroutine[Any, Any, T]]
+    ) -> Flight[T]:
         """The work under this key, begun if need be, and then paid by ``share``; await its ``landing`` at once."""
         flight = self._flights.get(key)
         if flight is None or not self._can_be_joined(flight, share):
-            waiting = Waiting()
-            task = asyncio.get_running_loop().create_task(work(waiting))
-            flight = self._flights[key] = Flight(task, waiting, share, self._clock())
+            flight = self._flights[key] = Flight(share, self._clock(), deadline)
+            task = flight.start(work(flight))
             task.add_done_callback(functools.partial(self._landed, key, flight))
+        flight.deadline = max(flight.deadline, deadline)
         return flight
 
     def _can_be_joined(self, flight: Flight[T], share: str) -> bool:

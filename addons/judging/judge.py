@@ -1,7 +1,6 @@
 """From media references to judged media: fetch each once, judge the same bytes once, remember both for a while."""
 
 import asyncio
-import hashlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -14,10 +13,12 @@ from addons.fetching.client import Fetched, FetchError
 from addons.fetching.ranges import InParts
 from addons.fetching.showing import shown_type
 from addons.fetching.slots import Waiting
-from addons.judging.flights import Flights
+from addons.judging.flights import Flight, Flights
 from addons.judging.pictures import is_no_picture
 from addons.policy.words import Cause, Medium
 from classifier import CannotJudgeError, Judgement, NeedsError, Parts
+from classifier.flights import Stop
+from classifier.hashlists import Digests
 
 URL_SECONDS = 600.0
 URL_ENTRIES = 20_000
@@ -33,8 +34,6 @@ ROUNDS = 8
 """How often more of a file that is fetched in parts is asked for."""
 LOOK_UP_INLINE = 20_000
 """Pairs of hashes compared on the event loop (half a millisecond); more are compared in a thread."""
-HASH_INLINE = 64 << 10
-"""Bytes hashed on the event loop (a tenth of a millisecond); more is hashed in a thread."""
 
 
 class Fetches(Protocol):
@@ -57,8 +56,18 @@ class Judges(Protocol):
         """Which detectors judge."""
         ...
 
-    async def judge(self, data: bytes | Parts, *, timeout: float) -> Judgement:
+    async def digests(self, data: bytes | Parts) -> Digests:
+        """The digests of a file, by which it is known."""
+        ...
+
+    async def judge(
+        self, data: bytes | Parts, *, timeout: float, stop: Stop | None = None, digests: Digests | None = None
+    ) -> Judgement:
         """Judge bytes or raise CannotJudgeError; of a file known in parts, perhaps NeedsError."""
+        ...
+
+    def known(self, digests: Digests, stop: Stop | None, media_type: str) -> Judgement | None:
+        """The partial judgement of a file that need not even be decoded."""
         ...
 
     def look_up_cost(self, judgement: Judgement) -> int:
@@ -74,7 +83,8 @@ class Judges(Protocol):
 class _Seen:
     """What is remembered of a URL: which bytes it gave, and where they came from."""
 
-    sha256: str
+    digests: Digests
+    media_type: str
     address: str | None
     final_url: str
 
@@ -125,7 +135,8 @@ class Judge:
     """Judges media references. A failure is never remembered as a judgement; lists are asked anew on every hit.
 
     Belongs to one event loop. ``clock`` in seconds; ``url_seconds``, ``url_entries`` and ``judgement_frames`` bound
-    what is remembered.
+    what is remembered. ``stop`` says which symbols of the hash lists suffice: such files are judged no further, and
+    not remembered as judged.
     """
 
     def __init__(
@@ -133,6 +144,7 @@ class Judge:
         fetcher: Fetches,
         engine: Judges,
         *,
+        stop: Stop | None = None,
         clock: Callable[[], float] = time.monotonic,
         url_seconds: float = URL_SECONDS,
         url_entries: int = URL_ENTRIES,
@@ -140,6 +152,7 @@ class Judge:
     ) -> None:
         self._fetcher = fetcher
         self._engine = engine
+        self._stop = stop
         self._clock = clock
         self._urls: TTLCache[str, _Seen] = TTLCache(url_entries, url_seconds, timer=clock)
         self._judgements: LRUCache[str, Judgement] = LRUCache(judgement_frames, getsizeof=lambda one: one.weight)
@@ -183,7 +196,9 @@ class Judge:
         began = self._clock()
         if timeout <= 0:
             return self._failed(began, Cause.TIMEOUT, "no time was left to fetch it")
-        flight = self._flights.board(url, share, lambda waiting: self._fetch_and_judge(url, waiting, share))
+        flight = self._flights.board(
+            url, share, began + timeout, lambda flight: self._fetch_and_judge(url, flight, share)
+        )
         try:
             async with asyncio.timeout(timeout):
                 return await self._judged(await flight.landing(), began)
@@ -215,44 +230,53 @@ class Judge:
 
     def _recall(self, url: str) -> _Found | None:
         seen = self._urls.get(url)
-        judgement = self._judgements.get(self._key(seen.sha256)) if seen else None
-        return _Found(seen, judgement, cached=True) if seen and judgement else None
+        if seen is None:
+            return None
+        judgement = self._judgements.get(self._key(seen.digests.sha256))
+        judgement = judgement or self._engine.known(seen.digests, self._stop, seen.media_type)
+        return _Found(seen, judgement, cached=True) if judgement else None
 
     def _key(self, sha256: str) -> str:
         return f"{sha256}:{self._engine.version}"
 
-    async def _fetch_and_judge(self, url: str, waiting: Waiting, share: str) -> _Found:
-        deadline = self._clock() + WORK_SECONDS
+    def _left(self, flight: Flight[_Found]) -> float:
+        """Seconds for the engine: until the last of those who wait, and of those who may yet join, has gone."""
+        return flight.deadline + JOIN_SECONDS - self._clock()
+
+    async def _fetch_and_judge(self, url: str, flight: Flight[_Found], share: str) -> _Found:
+        waiting = flight.waiting
         try:
             fetched = await self._fetcher.get(url, timeout=WORK_SECONDS, waiting=waiting, share=share)
         except FetchError as error:
             if error.length is None:
                 raise
-            return await self._judge_in_parts(url, waiting, share, deadline)
+            return await self._judge_in_parts(url, flight, share)
         async with fetched:
-            seen = _Seen(await _sha256(fetched.data), fetched.address, fetched.url)
+            digests = await self._engine.digests(fetched.data)
             try:
-                judgement, cached = await self.judge_bytes(fetched.data, seen.sha256, deadline=deadline)
+                judgement, cached = await self._judge_bytes(fetched.data, digests, flight)
             except CannotJudgeError as error:
                 raise _NotJudgedError(error, shown_type(error.media_type, fetched.content_type)) from error
+        seen = _Seen(digests, judgement.media_type, fetched.address, fetched.url)
         self._remember(url, seen)
         return _Found(seen, judgement, cached)
 
-    async def _judge_in_parts(self, url: str, waiting: Waiting, share: str, deadline: float) -> _Found:
+    async def _judge_in_parts(self, url: str, flight: Flight[_Found], share: str) -> _Found:
         """A file too large to be fetched whole. Remembered by URL alone: its ``sha256`` is no file's."""
-        left = deadline - self._clock()
+        waiting = flight.waiting
+        left = self._left(flight)
         async with await self._fetcher.get_parts(url, timeout=left, waiting=waiting, share=share) as file:
             for _ in range(ROUNDS):
                 try:
-                    judgement = await self._engine.judge(file.parts, timeout=deadline - self._clock())
+                    judgement = await self._engine.judge(file.parts, timeout=self._left(flight), stop=self._stop)
                     break
                 except NeedsError as needs:
-                    await file.fetch(needs.ranges, timeout=deadline - self._clock(), waiting=waiting)
+                    await file.fetch(needs.ranges, timeout=self._left(flight), waiting=waiting)
                 except CannotJudgeError as error:
                     raise _NotJudgedError(error, shown_type(error.media_type, file.content_type)) from error
             else:
                 raise file.too_large()
-        seen = _Seen(judgement.sha256, file.address, file.url)
+        seen = _Seen(Digests(judgement.sha256), judgement.media_type, file.address, file.url)
         self._remember(url, seen)
         self._keep(judgement)
         return _Found(seen, judgement, cached=False)
@@ -265,20 +289,11 @@ class Judge:
         if not judgement.partial and judgement.weight <= self._judgements.maxsize:
             self._judgements[self._key(judgement.sha256)] = judgement
 
-    async def judge_bytes(self, data: bytes, sha256: str, *, deadline: float) -> tuple[Judgement, bool]:
-        """The judgement of these bytes without the lists' symbols, and whether it was remembered.
-
-        Raises CannotJudgeError. ``deadline`` is on the clock given to :class:`Judge`.
-        """
-        key = self._key(sha256)
-        if (known := self._judgements.get(key)) is not None:
+    async def _judge_bytes(self, data: bytes, digests: Digests, flight: Flight[_Found]) -> tuple[Judgement, bool]:
+        """The judgement of these bytes without the lists' symbols (but where they sufficed), and whether it was
+        remembered. Raises CannotJudgeError."""
+        if (known := self._judgements.get(self._key(digests.sha256))) is not None:
             return known, True
-        judgement = await self._engine.judge(data, timeout=deadline - self._clock())
+        judgement = await self._engine.judge(data, timeout=self._left(flight), stop=self._stop, digests=digests)
         self._keep(judgement)
         return judgement, False
-
-
-async def _sha256(data: bytes) -> str:
-    if len(data) <= HASH_INLINE:
-        return hashlib.sha256(data).hexdigest()
-    return await asyncio.to_thread(lambda: hashlib.sha256(data).hexdigest())

@@ -139,6 +139,7 @@ class Classifier(ClassifierSettings):
 
     decode: Annotated[Decode, BeforeValidator(_default_if_empty)] = Decode()
     workers: Annotated[Workers | None, BeforeValidator(_workers)] = None
+    stop_early: bool = True
 
 
 def _action(value: object) -> object:
