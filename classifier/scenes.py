@@ -32,7 +32,7 @@ def places(times: Sequence[float | None]) -> list[float]:
     last = max(1, len(times) - 1)
     ranks = [number / last for number in range(len(times))]
     known = [time for time in times if time is not None]
-    span = max(known) - min(known) if len(known) == len(times) else 0
+    span = max(known) - min(known) if known and len(known) == len(times) else 0
     if span <= 0:
         return ranks
     first = min(known)

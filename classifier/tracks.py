@@ -237,7 +237,7 @@ def _covers(container: InputContainer, streams: Sequence[VideoStream]) -> Iterat
 def _take_keys(
     container: InputContainer, stream: VideoStream, track: Track, file: PartsFile, size: int, most: int
 ) -> bool:
-    """Of a file known in parts, at most ``most`` key frames over its whole length; False: more of the file is needed."""
+    """Of a file known in parts, at most ``most`` key frames over its length; False: more of the file is needed."""
     track.whole = False
     if container.format.name.startswith("matroska"):  # its index is read when it is first needed
         with contextlib.suppress(av.FFmpegError):

@@ -97,6 +97,9 @@ def decode_video(
         if kind.why:  # a sound in which a cover was looked for
             return Undecoded("unsupported", kind.why, kind.media_type)
         return Undecoded("undecodable", f"the {kind.media_type} file is broken: {error.strerror}")
+    except Exception as error:
+        message = (str(error) or type(error).__name__)[:200]
+        return Undecoded("undecodable", f"the {kind.media_type} file is broken: {message}")
 
 
 def _decode(

@@ -87,10 +87,10 @@ def _stream(
 
 def moving(seconds: float, width: int = 128, height: int = 96, rate: int = RATE) -> Iterator[Image.Image]:
     """A soft texture that is slowly shifted, with another texture every two seconds."""
-    for number in range(round(seconds * rate)):
-        scene = textured(number // (2 * rate), 2 * width, height)
-        shift = number % (2 * rate)
-        yield scene.crop((shift, 0, shift + width, height))
+    for start in range(0, round(seconds * rate), 2 * rate):
+        scene = textured(start // (2 * rate), 2 * width, height)
+        for shift in range(min(2 * rate, round(seconds * rate) - start)):
+            yield scene.crop((shift, 0, shift + width, height))
 
 
 def with_circle(pictures: Iterable[Image.Image], start: int, end: int) -> Iterator[Image.Image]:
