@@ -2,7 +2,7 @@
 
 import itertools
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Protocol
 
@@ -25,8 +25,8 @@ UNMEASURED = 8
 """Rows in one go where nobody has measured."""
 GOOD_ENOUGH = 0.97
 """Of the best rate: the smallest batch that reaches it is taken, since a larger one only adds waiting."""
-_LONG_ENOUGH, _MOST_RUNS = 0.1, 5
-"""Seconds (and runs) of one size past which it is not run again; of several runs the fastest counts."""
+_ROUNDS = 4
+"""Of as many runs of a size the fastest counts: others are at work too, above all at the start."""
 
 
 class Runner(Protocol):
@@ -124,27 +124,26 @@ class Direct:
 
 def measure(
     run: Callable[[int], object],
-    candidates: Iterable[int],
+    candidates: Sequence[int],
     seconds: float,
     *,
     clock: Callable[[], float] = time.perf_counter,
 ) -> dict[int, float]:
-    """Rows a second of ``run(batch)``, by batch: at least the first, then as many as fit into ``seconds``."""
+    """Rows a second of ``run(batch)``, by batch: at least the first, and what fits into ``seconds``."""
     until = clock() + seconds
-    rates: dict[int, float] = {}
-    took = 0.0
+    fastest: dict[int, float] = {}
     run(1)
-    for batch in candidates:
-        if rates and clock() + 2 * took > until:  # the next takes about twice as long
-            break
-        times: list[float] = []
-        while not times or (len(times) < _MOST_RUNS and sum(times) < _LONG_ENOUGH):
+    took = 0.0
+    for _ in range(_ROUNDS):
+        for batch in candidates:
+            expected = fastest.get(batch, 2 * took)
+            if fastest and clock() + expected > until:
+                break
             start = clock()
             run(batch)
-            times.append(clock() - start)
-        took = min(times)
-        rates[batch] = batch / took
-    return rates
+            took = clock() - start
+            fastest[batch] = min(took, fastest.get(batch, took))
+    return {batch: batch / seconds for batch, seconds in fastest.items()}
 
 
 def smallest(rates: Mapping[int, float]) -> int:
