@@ -173,7 +173,7 @@ class Pool:
             await self._aside(process.lay, packed)
         async with asyncio.timeout(self._limits.wall):
             status, first, rest = await process.heard()
-        if first + rest <= _INLINE and packed.size <= _INLINE:
+        if first + rest <= _INLINE and not process.bulky:
             answer = process.read(first, rest)
         else:
             answer = await self._aside(process.read, first, rest)

@@ -121,14 +121,21 @@ class Process:
         """The two parts of its answer, copied out. Raises GoneError where they are not there."""
         body = np.empty(rest, np.uint8)
         head = self._arena.read(first, body)
-        if max(first + rest, self._arena.touched) > _KEPT:
+        if self.bulky:
             self._arena.give_back()
         return head, body
+
+    @property
+    def bulky(self) -> bool:
+        """Whether its shared memory holds more than it should keep: what we laid there, or what it did unasked."""
+        return self._arena.held > _KEPT
 
     def kill(self) -> int:
         """Kill it, with whatever it does, and wait until it is gone: its exit code. Blocks."""
         self._process.kill()
-        return self._process.wait()
+        code = self._process.wait()
+        self._arena.give_back()
+        return code
 
     def __del__(self) -> None:
         # Not in kill: the event loop may be listening, which only the other side's end wakes up.
@@ -186,7 +193,6 @@ class _Arena:
 
     def __init__(self, size: int) -> None:
         self.size = size
-        self.touched = 0
         # Not /dev/shm, of which a container has 64 MiB.
         if hasattr(os, "memfd_create"):
             self.file = os.memfd_create("decoding", os.MFD_CLOEXEC)
@@ -201,7 +207,11 @@ class _Arena:
         while view:
             done = os.pwrite(self.file, view, at)
             view, at = view[done:], at + done
-        self.touched = max(self.touched, at)
+
+    @property
+    def held(self) -> int:
+        """Bytes that are there."""
+        return os.fstat(self.file).st_blocks * 512
 
     def read(self, first: int, into: NDArray[np.uint8]) -> bytes:
         """The first bytes, and those after them. Not through a mapping: the other side could make that a trap."""
@@ -215,7 +225,6 @@ class _Arena:
         """Let go of all memory; what is touched next is zeros."""
         os.ftruncate(self.file, 0)
         os.ftruncate(self.file, self.size)
-        self.touched = 0
 
     def __del__(self) -> None:
         with contextlib.suppress(AttributeError, OSError):

@@ -4,6 +4,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -32,13 +33,24 @@ def twice(size: int, first: bytes) -> Given:
 
 def say(bell: bytes, seconds: float = 0) -> Given:
     """What a process that was taken over could do: ring as it likes, and take its time."""
-    frame = sys._getframe()
-    while "socket" not in frame.f_locals:
-        assert frame.f_back is not None
-        frame = frame.f_back
-    os.write(frame.f_locals["socket"], bell)
+    os.write(_local("socket"), bell)
     time.sleep(seconds)
     return b"", ()
+
+
+def hoard(size: int) -> Given:
+    """Fills the shared memory and says nothing of it."""
+    _local("arena")[:size] = b"x" * size
+    return b"", ()
+
+
+def _local(name: str) -> Any:
+    """What is so called in whatever called this."""
+    frame = sys._getframe()
+    while name not in frame.f_locals:
+        assert frame.f_back is not None
+        frame = frame.f_back
+    return frame.f_locals[name]
 
 
 async def ask[**P](pool: Pool, function: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> object:
