@@ -97,7 +97,7 @@ class Workers:
         self._roster = Roster(asks, told(local, asks) if local else None)
         self._asks = asks
         self._subject = workers.subject
-        self._inbox = f"{workers.subject}.door.{secrets.token_hex(12)}"
+        self.inbox = f"{workers.subject}.door.{secrets.token_hex(12)}"
         self._link = Link(workers, "fediward door", self._joined, self._lost)
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="packing")
         self._calls: dict[str, _Call] = {}
@@ -112,6 +112,11 @@ class Workers:
     def version(self) -> str:
         """Names what judges, weights included as soon as a worker was met; nothing is judged before."""
         return f"workers:{self._roster.key or hashlib.sha256(repr(self._asks).encode()).hexdigest()[:16]}"
+
+    @property
+    def known(self) -> int:
+        """Workers that may judge, and were heard of lately."""
+        return len(self._roster.fit(asyncio.get_running_loop().time()))
 
     async def ready(self, timeout: float) -> Mapping[str, InputSpec]:
         """By detector, how it wants its frames, if somebody is there to judge.
@@ -219,17 +224,20 @@ class Workers:
         counts = {name: len(part) for name, part in rows.items()}
         offer = Offer(job, left, counts, len(packed), packed[:room])
         subject = self._own(call.asked) if call.asked else f"{self._subject}.judge.{self._roster.key}"
-        await self._link.publish(subject, messages.encode(offer), f"{self._inbox}.{job}")
+        await self._link.publish(subject, messages.encode(offer), f"{self.inbox}.{job}")
         await self._link.flush()  # on a slow line, what we send is not yet a worker's silence
+        began = loop.time()
         sent = 1
         while True:
             try:
                 async with asyncio.timeout(SILENCE):
                     heard = await call.box.get()
             except TimeoutError as error:
-                if call.worker is not None:
-                    self._roster.silent(call.worker)
-                raise _ElsewhereError("no_worker", f"{self._named(call)} has fallen silent", call.worker) from error
+                if (worker := call.worker or call.asked) is not None:
+                    self._roster.silent(worker)
+                else:
+                    self._roster.silent_since(began)
+                raise _ElsewhereError("no_worker", f"{self._named(call)} has fallen silent", worker) from error
             match heard:
                 case CannotJudgeError():
                     raise heard
@@ -282,7 +290,7 @@ class Workers:
                 raise CannotJudgeError("detector_error", f"rows {part.shape} are not what the workers' {name} takes")
 
     async def _joined(self, client: Client) -> None:
-        await client.subscribe(f"{self._inbox}.*", cb=self._heard)
+        await client.subscribe(f"{self.inbox}.*", cb=self._heard)
         await client.subscribe(f"{self._subject}.hello", cb=self._announced)
         await client.publish(f"{self._subject}.who", messages.encode(Who()))
         await client.flush()

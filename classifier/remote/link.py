@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import os
 import random
 import ssl
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -257,4 +258,6 @@ def _shown(server: SplitResult) -> str:
 def _told(error: BaseException) -> str:
     if isinstance(error, TimeoutError):
         return "it does not answer"
+    if isinstance(error, ConnectionError) and error.errno:
+        return os.strerror(error.errno).lower()  # asyncio says only that the call failed
     return str(error).removeprefix("nats: ").strip() or type(error).__name__

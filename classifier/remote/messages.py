@@ -28,8 +28,8 @@ BEAT = 0.25
 """Seconds between two signs of life of a job."""
 SILENCE = 6 * BEAT
 """Seconds without any after which its worker counts as dead."""
-ANNOUNCED = 2.0
-"""Seconds between two announcements of a worker."""
+ANNOUNCED = 1.0
+"""Seconds between two announcements of a worker: less than the silence after which it is doubted."""
 WINDOW = 4
 """Parts on their way at the same time."""
 PART = 256 << 10

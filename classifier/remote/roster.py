@@ -78,6 +78,12 @@ class Roster:
         if (known := self._known.get(worker)) is not None:
             known.heard -= QUIET
 
+    def silent_since(self, then: float) -> None:
+        """One of them did not do what was asked then: it is among those that have said nothing at all since."""
+        for known in self._known.values():
+            if known.heard < then:
+                known.heard -= QUIET
+
     def nobody(self) -> None:
         """The server knows of none that may judge."""
         self._known = {worker: one for worker, one in self._known.items() if one.why}

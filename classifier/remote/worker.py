@@ -62,6 +62,7 @@ class _Job:
     deadline: float
     data: bytearray
     received: int = 1
+    broken: bool = False
     more: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Task[None] | None = None
 
@@ -98,6 +99,8 @@ class Worker:
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="unpacking")
         self._link = Link(settings, f"fediward worker {self._host}", self._joined, self._lost)
         self._idle = asyncio.Event()
+        self.taking = asyncio.Event()
+        """Set while doors can reach it."""
         self.done: Counter[str] = Counter()
         """What became of jobs: ``judged``, ``busy``, ``cancelled``, ``refused``, or a cause."""
 
@@ -153,9 +156,11 @@ class Worker:
             self._queue = await client.subscribe(subject, queue=QUEUE, cb=self._offered)
             await client.publish(f"{self._subject}.hello", self._hello())
         await client.flush()
+        self.taking.set()
 
     def _lost(self) -> None:
         """Whoever waited for a job has given it to another by now."""
+        self.taking.clear()
         for job in self._jobs.values():
             if job.task is not None:
                 job.task.cancel()
@@ -221,9 +226,8 @@ class Worker:
         if job is None or job.task is None:
             return  # a part may come after its job's end
         if part.number != job.received or len(job.data) + len(part.data) > job.offer.size:
-            job.data.clear()
-            job.received = 0  # what comes now is no more in order: the job ends by it
-        else:
+            job.broken = True
+        elif not job.broken:
             job.data += part.data
             job.received += 1
         job.more.set()
@@ -270,13 +274,17 @@ class Worker:
 
     async def _rows(self, job: _Job) -> Mapping[str, Rows]:
         """All rows of a job, as soon as its parts have come. Raises ProtocolError, TimeoutError."""
+        told = 1
         while len(job.data) < job.offer.size:
+            if job.broken:
+                raise ProtocolError("parts that are not in order, or more than was said")
+            if told < job.received:
+                told = job.received
+                await self._say(job.reply, Beat(self.name, told))
+                continue
             job.more.clear()
             async with asyncio.timeout(HANDED_OVER):
                 await job.more.wait()
-            if job.received == 0:
-                raise ProtocolError("parts that are not in order, or more than was said")
-            await self._say(job.reply, Beat(self.name, job.received))
         packed = bytes(job.data)
         job.data.clear()
         return await asyncio.get_running_loop().run_in_executor(self._threads, unpack, packed, job.shapes)
@@ -291,7 +299,7 @@ class Worker:
         while True:
             await asyncio.sleep(BEAT)
             for job in list(self._jobs.values()):
-                await self._say(job.reply, Beat(self.name, max(1, job.received)))
+                await self._say(job.reply, Beat(self.name, job.received))
 
     async def _report(self) -> None:
         while True:
