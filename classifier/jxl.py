@@ -48,9 +48,9 @@ class JxlImageFile(ImageFile.ImageFile):
         self._data: bytes = self.fp.read()
         header = read_header(self._data)
         if _BLACK in header.extra:
-            raise SyntaxError("a JPEG XL with a channel for black (CMYK), which this decoder cannot show")
+            raise ValueError("a JPEG XL with a channel for black (CMYK), which this decoder cannot show")
         if len(header.extra) > MAX_CHANNELS:
-            raise SyntaxError(f"a JPEG XL with {len(header.extra)} further channels, more than {MAX_CHANNELS}")
+            raise ValueError(f"a JPEG XL with {len(header.extra)} further channels, more than {MAX_CHANNELS}")
         self._header = header
         size = header.width, header.height
         self._size = size if header.orientation < 5 else (size[1], size[0])
@@ -101,7 +101,7 @@ class JxlImageFile(ImageFile.ImageFile):
             pixels = jpegxl_decode(self._data, index=self._frame, numthreads=1)
             image = Image.fromarray(_eight_bit(pixels, self._header.bits))
             if image.size != self._size:
-                raise SyntaxError("a JPEG XL of another size than it says")
+                raise ValueError("a JPEG XL of another size than it says")
             self._mode = image.mode
             self.im = image.im
             self._loaded = self._frame
@@ -139,10 +139,10 @@ def _eight_bit(pixels: NDArray[Any], bits: int) -> NDArray[np.uint8]:
 
 
 def read_header(data: bytes) -> Header:
-    """The header of the JPEG XL file ``data``. Raises SyntaxError where there is none."""
+    """The header of the JPEG XL file ``data``. Raises ValueError where there is none."""
     codestream = data[:_HEAD] if data.startswith(CODESTREAM) else _codestream(data)
     if not codestream.startswith(CODESTREAM):
-        raise SyntaxError("a JPEG XL without a codestream")
+        raise ValueError("a JPEG XL without a codestream")
     bits = _Bits(codestream[2:])
     width, height = _size(bits)
     orientation, animated, sample = 1, False, 8
@@ -172,7 +172,7 @@ class _Bits:
 
     def take(self, count: int) -> int:
         if count > self._left:
-            raise SyntaxError("a JPEG XL that ends in its header")
+            raise ValueError("a JPEG XL that ends in its header")
         found = self._value & ((1 << count) - 1)
         self._value >>= count
         self._left -= count

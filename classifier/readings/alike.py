@@ -43,7 +43,10 @@ def _places(main: Pixels, other: Pixels) -> list[_Place]:
     wide, high = main.shape[1] * scale, main.shape[0] * scale
     left, top = (width - wide) / 2, (height - high) / 2
     bars = other.copy()
-    bars[round(top) : round(top + high), round(left) : round(left + wide)] = 0
+    # A JPEG's bars are not black where they meet the picture.
+    bars[
+        max(0, int(top) - SQUARE) : int(top + high) + SQUARE, max(0, int(left) - SQUARE) : int(left + wide) + SQUARE
+    ] = 0
     if max(left, top) < 1 or wide < 1 or high < 1 or bars.max() > LEVELS:
         return [whole]
     return [whole, (left, top, left + wide, top + high)]

@@ -12,16 +12,19 @@ from classifier.flatten import Pixels
 
 type Recolour = Callable[[Image.Image], Image.Image]
 
-BRIGHTNESS = 48
+BRIGHTNESS = 64
 """Levels of brightness that a pixel may be apart: ProPhoto, the widest profile in use, gets to 60 on pure colours."""
-COLOUR = 110
-"""Levels of any one channel; Display P3 gets to 96."""
+COLOUR = 170
+"""Levels of any one channel; ProPhoto gets to 159, Adobe RGB to 128, Display P3 to 96."""
 SHARE = 0.005
 """Share of pixels that may be further apart."""
+CONTRAST = 2.0
+"""And how many times as much brightness may vary: profiles in use get to 1.3, one that uncovers a picture to any."""
 GAMMA = 1 / 2.2
 """What browsers take a PNG's samples for that say nothing, or sRGB."""
 
 _SIDE = 256
+_NOISE = 4.0
 _LUMA = np.array((0.299, 0.587, 0.114))
 _MODES = {b"RGB ": "RGB", b"GRAY": "L", b"CMYK": "CMYK"}
 _LINEAR, _PQ, _HLG = 8, 16, 18
@@ -74,7 +77,7 @@ def recoloured(image: Image.Image, recolour: Recolour) -> Image.Image | None:
 def _differ(one: Pixels, other: Pixels) -> bool:
     apart = one.astype(np.int16) - other.astype(np.int16)
     far = (np.abs(apart).max(axis=2) > COLOUR) | (np.abs(apart @ _LUMA) > BRIGHTNESS)
-    return bool(far.mean() > SHARE)
+    return bool(far.mean() > SHARE or (other @ _LUMA).std() > CONTRAST * (one @ _LUMA).std() + _NOISE)
 
 
 def _rgb(image: Image.Image) -> Pixels:

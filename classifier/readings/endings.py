@@ -9,6 +9,8 @@ _MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
 """A JPEG marker; not the stuffed zero, fill bytes and restart markers, which stand within a scan."""
 _ALONE = frozenset({0x01, 0xD8})
 _EVERY = 4_096
+_FIRST = frozenset({b"ftyp", b"JXL "})
+_LONGEST_SIGNATURE = 12
 
 
 class _Clock:
@@ -51,9 +53,11 @@ def end_of(data: bytes, pillow: str, check: Callable[[], None] = lambda: None) -
 
 
 def iso_end(data: bytes) -> int | None:
-    """Where the boxes that ``data`` begins with end."""
+    """Where the boxes that ``data`` begins with end, or where another such file begins."""
     end = None
     for box in boxes(data):
+        if end and box.kind in _FIRST and box.start > _LONGEST_SIGNATURE:
+            break
         end = box.end
     return end
 

@@ -3,8 +3,6 @@
 No decoder hands them out by request, so each is made the main one by changing a few bytes in a copy of the file.
 """
 
-from collections.abc import Iterator
-
 from classifier.boxes import Box, find
 from classifier.boxes import boxes as walk
 from classifier.readings.types import GAIN_MAP, PICTURE, Found, Reading
@@ -34,24 +32,27 @@ def look(data: bytes, kind: Kind) -> Found:
     iref = find(data, b"iref", meta.body + 4, meta.end)
     if pitm is None or iref is None:
         return found
-    for number, (item, box) in enumerate(_thumbnails(data, iref)):
+    wide = 4 if data[pitm.body] else 2
+    for number, (item, places) in enumerate(_thumbnails(data, iref).items()):
         if number >= MAX_ITEMS:
             found.marks.add(PICTURE)
             break
         copy = bytearray(data)
-        copy[box.start + 4 : box.start + 8] = b"xxxx"  # else it would stay a thumbnail, which is no main picture
-        wide = 4 if data[pitm.body] else 2
         copy[pitm.body + 4 : pitm.body + 4 + wide] = item.to_bytes(4, "big")[-wide:]
+        for place in places:  # else it would stay a thumbnail, which is no main picture
+            copy[place + 4 : place + 8] = b"xxxx"
         found.readings.append(Reading("thumbnail", bytes(copy), kind))
     return found
 
 
-def _thumbnails(data: bytes, iref: Box) -> Iterator[tuple[int, Box]]:
-    """Items that are thumbnails, and the box that says so (ISO/IEC 14496-12 §8.11.12)."""
+def _thumbnails(data: bytes, iref: Box) -> dict[int, list[int]]:
+    """The items that are thumbnails, and where it says so (ISO/IEC 14496-12 §8.11.12)."""
     wide = 4 if data[iref.body] else 2
+    found: dict[int, list[int]] = {}
     for box in walk(data, iref.body + 4, iref.end):
         if box.kind == b"thmb":
-            yield int.from_bytes(data[box.body : box.body + wide], "big"), box
+            found.setdefault(int.from_bytes(data[box.body : box.body + wide], "big"), []).append(box.start)
+    return found
 
 
 def _other_source(data: bytes, kind: Kind) -> Reading:

@@ -1,10 +1,7 @@
 """Looks behind a picture's end for what else a file holds: further pictures, a video, an archive, a document."""
 
-import io
 import struct
 from collections.abc import Callable
-
-from PIL import Image
 
 from classifier.readings.endings import end_of, iso_end
 from classifier.readings.types import ARCHIVE, DOCUMENT, PICTURE, TRAILING, VIDEO, Found, Reading
@@ -28,6 +25,8 @@ _ZIP_END = struct.Struct("<4s4H2LH")
 _GAIN_MAP = (b"hdrgm:", b"urn:iso:std:iso:ts:21496", b"hdrgainmap")
 _GAIN_HEAD = 64 << 10
 _HEAD = 1 << 20
+_MAX_SEGMENTS = 1_024
+_FRAMES = frozenset(bytes((code,)) for code in range(0xC0, 0xD0)) - {b"\xc4", b"\xc8", b"\xcc"}
 
 
 def look(data: bytes, kind: Kind, check: Callable[[], None]) -> Found:
@@ -58,11 +57,11 @@ def _behind(data: bytes, end: int, found: Found, check: Callable[[], None], *, m
             found.marks.add(ARCHIVE if magic in _ARCHIVES else DOCUMENT)
             return
         kind = sniff(data[start : start + _HEAD])
-        if (kind.pillow is None and not kind.video) or (magic == _JPEG and not _opens(data[start : start + _HEAD])):
-            continue
         if tries > MAX_TRIES or (pictures >= MAX_TRAILING and kind.pillow):
             found.marks.add(PICTURE)
             return
+        if not (kind.pillow or kind.video) or (magic == _JPEG and not _begins_a_jpeg(data, start)):
+            continue
         if data[known:start].strip(_NOTHING):
             found.marks.add(TRAILING)
         piece = data[start:]
@@ -70,9 +69,12 @@ def _behind(data: bytes, end: int, found: Found, check: Callable[[], None], *, m
             pictures += 1
             piece = piece[: end_of(piece, kind.pillow, check)]
             found.readings.append(_picture(piece, kind, multiple=multiple))
+        elif any(reading.kind.video for reading in found.readings):
+            found.marks.add(VIDEO)
+            return
         else:
             piece = piece[: iso_end(piece) if magic == _FTYP else None]
-            _video(piece, kind, found)
+            found.readings.append(Reading("motion", piece, kind))
         known = at = start + len(piece)
     if data[known:].strip(_NOTHING):
         found.marks.add(TRAILING)
@@ -82,13 +84,6 @@ def _picture(data: bytes, kind: Kind, *, multiple: bool) -> Reading:
     gain = kind.pillow == "JPEG" and any(word in data[:_GAIN_HEAD] for word in _GAIN_MAP)
     name = "gain map" if gain else "second picture" if multiple else f"trailing {str(kind.pillow).lower()}"
     return Reading(name, data, kind, gain=gain, turned=multiple)
-
-
-def _video(data: bytes, kind: Kind, found: Found) -> None:
-    if any(reading.kind.video for reading in found.readings):
-        found.marks.add(VIDEO)
-    else:
-        found.readings.append(Reading("motion", data, kind))
 
 
 class _Search:
@@ -110,15 +105,17 @@ class _Search:
         return (place, magic) if place < len(self._data) else None
 
 
-def _opens(data: bytes) -> bool:
-    """Whether it is the head of a JPEG: its three bytes stand in anything of some megabytes."""
-    try:
-        with Image.open(io.BytesIO(data), formats=["JPEG", "MPO"]):
+def _begins_a_jpeg(data: bytes, at: int) -> bool:
+    """Whether segments lead from ``at`` to a frame's header: a JPEG's three bytes stand in any few megabytes."""
+    at += 2
+    for _ in range(_MAX_SEGMENTS):
+        if data[at : at + 1] != b"\xff":
+            return False
+        code = data[at + 1 : at + 2]
+        if code in _FRAMES:
             return True
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        return True
-    except Exception:
-        return False
+        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big") if code != b"\xff" else 1
+    return False
 
 
 def _ends_as_zip(data: bytes) -> bool:

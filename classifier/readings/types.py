@@ -10,12 +10,13 @@ VIDEO = "file.video"
 PICTURE = "file.picture"
 GAIN_MAP = "file.gainmap"
 TRAILING = "file.trailing"
-MARKS = frozenset({ARCHIVE, DOCUMENT, VIDEO, PICTURE, GAIN_MAP, TRAILING})
+COVER = "file.cover"
+MARKS = frozenset({ARCHIVE, DOCUMENT, VIDEO, PICTURE, GAIN_MAP, TRAILING, COVER})
 """Symbols of a file as a whole, 1.0 where it holds, besides its own picture:
 
 an archive (ZIP, RAR, 7z); a document (PDF, HTML); a video that is not judged; a picture that is not judged, since it is
 broken, too large, or one too many; a gain map (which brightens parts of the picture on HDR screens); bytes behind the
-picture's end that are none of these.
+picture's end that are none of these; a video's or sound's cover that is not judged.
 """
 
 

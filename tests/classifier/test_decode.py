@@ -404,11 +404,11 @@ def test_wrong_checksum_in_the_data_is_read_as_far_as_it_goes() -> None:
     assert decode(bytes(data), BOUNDS)
 
 
-def test_multi_picture_jpeg_shows_its_first() -> None:
-    data = animation([textured(1), textured(2)], "MPO")
-    result = decoded(data)
-    assert (result.media_type, len(result.frames)) == ("image/jpeg", 1)
-    assert far(result.frames[0].pixels, textured(1)) < 12
+def test_the_default_image_of_an_animation_is_a_frame() -> None:
+    """Software that knows no APNG shows that one, though it is not part of the animation."""
+    images = [textured(number, 64, 48) for number in range(3)]
+    result = decoded(animation(images, "PNG", default_image=True))
+    assert [far(frame.pixels, image) for frame, image in zip(result.frames, images, strict=True)] == [0, 0, 0]
 
 
 def test_broken_exif_is_passed_over() -> None:

@@ -1,5 +1,6 @@
 import time
 
+import pillow_heif
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,6 +26,40 @@ from tests.drawing import encode, shape
 def test_pictures(format: str, media_type: str) -> None:
     kind = sniff(encode(shape(), format))
     assert (kind.media_type, kind.pillow) == (media_type, format)
+
+
+# WHATWG's MIME Sniffing, 6.1 and 6.2 (as Blink and Gecko have them): whatever a browser takes for a picture or video by
+# its first bytes, we do not take for another.
+BROWSERS = [
+    (b"\x00\x00\x01\x00", "image/x-icon"),
+    (b"\x00\x00\x02\x00", "image/x-icon"),
+    (b"BM", "image/bmp"),
+    (b"GIF87a", "image/gif"),
+    (b"GIF89a", "image/gif"),
+    (b"RIFF\x01\x02\x03\x04WEBPVP", "image/webp"),
+    (b"\x89PNG\r\n\x1a\n", "image/png"),
+    (b"\xff\xd8\xff", "image/jpeg"),
+    (b"ID3", "audio/mpeg"),
+    (b"OggS\x00", "video/ogg"),
+    (b"RIFF\x01\x02\x03\x04AVI ", "video/x-msvideo"),
+    (b"RIFF\x01\x02\x03\x04WAVE", "audio/wav"),
+    (b"\x00\x00\x00\x18ftypmp42\x00\x00\x00\x00mp42isom", "video/mp4"),
+    (b"\x00\x00\x00\x18ftypisom\x00\x00\x00\x00isommp42", "video/mp4"),
+    (b"\x1aE\xdf\xa3\x9fB\x82\x84webm", "video/webm"),
+]
+
+
+@pytest.mark.parametrize(("data", "media_type"), BROWSERS)
+@pytest.mark.parametrize("tail", [b"", b"<svg/>", b"%PDF-", b"PK\x03\x04", b"\xff\xd8\xff"])
+def test_what_browsers_sniff(data: bytes, media_type: str, tail: bytes) -> None:
+    assert media_type_of(data + tail) == media_type
+
+
+@pytest.mark.parametrize("junk", [b" ", b"\n", b"\x00", b"x"])
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "GIF", "WEBP", "AVIF", "HEIF"])
+def test_a_picture_behind_something_else_is_none_to_them_or_us(junk: bytes, format: str) -> None:
+    pillow_heif.register_heif_opener()
+    assert sniff(junk + encode(shape(), format)).pillow is None
 
 
 def brands(*names: bytes) -> bytes:
@@ -59,7 +94,8 @@ def brands(*names: bytes) -> bytes:
         (b'{"type": "Note"}', "application/json", None),
         (b"not found", "text/plain", None),
         (b"%PDF-1.7", "application/pdf", None),
-        (b"\xff\x0a\x00", "image/jxl", None),
+        (b"\xff\x0a\x00", "image/jxl", "JXL"),
+        (b"\x00\x00\x00\x0cJXL \r\n\x87\n", "image/jxl", "JXL"),
         (b"\x00\x01\x02\x03", "application/octet-stream", None),
         (b"", "application/octet-stream", None),
     ],
