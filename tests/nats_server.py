@@ -94,12 +94,14 @@ class Authority:
     def file(self) -> Path:
         return self.folder / f"{self.name}.pem"
 
-    def sign(self, name: str) -> tuple[Path, Path]:
-        """A certificate for 127.0.0.1 and clients, and its key."""
+    def sign(self, name: str, address: str = "127.0.0.1") -> tuple[Path, Path]:
+        """A certificate for an address and clients, and its key."""
         key = ec.generate_private_key(ec.SECP256R1())
-        return self._write(name, key, authority=False)
+        return self._write(name, key, authority=False, address=address)
 
-    def _write(self, name: str, key: ec.EllipticCurvePrivateKey, *, authority: bool) -> tuple[Path, Path]:
+    def _write(
+        self, name: str, key: ec.EllipticCurvePrivateKey, *, authority: bool, address: str = ""
+    ) -> tuple[Path, Path]:
         now = datetime.datetime.now(datetime.UTC)
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         issuer = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, self.name)])
@@ -130,8 +132,8 @@ class Authority:
             )
         )
         if not authority:
-            names = [x509.IPAddress(ip_address("127.0.0.1")), x509.DNSName("localhost")]
-            builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+            names = x509.SubjectAlternativeName([x509.IPAddress(ip_address(address))])
+            builder = builder.add_extension(names, critical=False)
         certificate = builder.sign(self.key, hashes.SHA256())
         file, key_file = self.folder / f"{name}.pem", self.folder / f"{name}.key"
         file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))

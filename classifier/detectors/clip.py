@@ -44,7 +44,10 @@ class ClipDetector:
         self.symbols = frozenset(self._shares) | frozenset(self._cosines)
         self.input = model.pixels.spec(whole=whole)
         self.batch, self.depth = model.batch, model.depth
-        self.version = _version(model, concepts, self.input)
+        self.version = _version(model, concepts, self.input, model.precision)
+        self.identity = _version(model, concepts, self.input, "any")
+        """As ``version``, and the same on every device and in every precision."""
+        self.runs_on = f"{model.device} in {model.precision}"
         self._words = model.scale * model.phrases(phrases).T.astype(np.float64)
 
     @classmethod
@@ -86,13 +89,13 @@ class ClipDetector:
         return found
 
 
-def _version(model: OpenClipModel, concepts: Mapping[str, Concept], spec: InputSpec) -> str:
+def _version(model: OpenClipModel, concepts: Mapping[str, Concept], spec: InputSpec, precision: str) -> str:
     """Name and a hash of all that a score depends on."""
     depends = {
         "revision": _REVISION,
         "model": model.name,
         "weights": model.weights_sha256,
-        "precision": model.precision,
+        "precision": precision,
         "pixels": model.pixels.describe(),
         "input": spec.as_json(),
         "concepts": {name: concept.model_dump() for name, concept in concepts.items()},

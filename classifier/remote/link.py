@@ -21,6 +21,8 @@ _log = logging.getLogger(__name__)
 
 CONNECTING = 5
 """Seconds for a connection, and for its TLS."""
+CLOSING, FLUSHING = 1.0, 5.0
+"""Seconds for the end of a connection, and before that for what is still to be sent."""
 PING = 10
 """Seconds between pings; two without an answer, and the connection counts as lost."""
 FIRST_WAIT, LONGEST_WAIT = 0.1, 10.0
@@ -101,6 +103,9 @@ class Link:
     async def close(self) -> None:
         """Say what is left to say, and disconnect."""
         if self._task is not None:
+            with contextlib.suppress(LostError, TimeoutError):
+                async with asyncio.timeout(FLUSHING):
+                    await self.flush()
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
@@ -199,7 +204,10 @@ async def _connection(
                 raise LostError(last or "nobody answers") from None
         yield client, ended
     finally:
-        await client.close()
+        # After a TLS handshake that failed, nats-py waits for an end that asyncio never tells.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CLOSING):
+                await client.close()
 
 
 def _heed_cancellation() -> None:
