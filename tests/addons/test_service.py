@@ -6,11 +6,13 @@ from typing import Any
 import pytest
 from mitmproxy.test.tflow import tflow
 
+from addons.activitypub.references import MediaRef
 from addons.fetching.user_agents import manner
 from addons.ledger.errors import LedgerError
 from addons.ledger.reading import Reader
 from addons.policy.config import Config
-from addons.policy.words import Action, Cause
+from addons.policy.decide import decide
+from addons.policy.words import Action, Cause, Context
 from addons.service import Service, fetch_settings
 from classifier import CannotStartError
 from tests import net, pictures
@@ -37,6 +39,24 @@ async def test_from_a_configuration_to_a_door_and_down_again(tmp_path: Path) -> 
             await service.close()
     with Reader.open(service.config.ledger.url) as reader:
         assert reader.rules(service.policy.version) == {"known": {"hash.ours": ">=1"}}
+
+
+@pytest.mark.parametrize(
+    ("settings", "partial"),
+    [({}, True), ({"classifier": {"stop_early": False}}, False), ({"mode": "observe"}, False)],
+)
+async def test_what_is_known_is_judged_no_further(tmp_path: Path, settings: dict[str, Any], partial: bool) -> None:
+    async with pictures.host() as host:
+        service = Service.start(config(tmp_path, host.port, **settings))
+        try:
+            ref = MediaRef(host.put("/forbidden.png", FORBIDDEN), "image", "/attachment/0/url")
+            (medium,) = await service.judge.judge([ref], timeout=20)
+        finally:
+            await service.close()
+    assert medium.judgement is not None
+    assert (medium.judgement.partial, medium.judgement.worst()) == (partial, {"hash.ours": 1.0})
+    decision = decide(service.policy, Context("inbox"), [medium])
+    assert (decision.action, decision.rule) == (Action.DROP, "known")
 
 
 async def test_every_limit_reaches_the_door(tmp_path: Path) -> None:

@@ -401,6 +401,25 @@ async def test_a_file_on_an_allow_list_is_not_decoded_whatever_it_is(tmp_path: P
     await bench.close()
 
 
+async def test_while_an_allow_list_may_know_the_picture_a_known_file_is_decoded(tmp_path: Path) -> None:
+    """Allow lists beat all: here one has the very picture in a file that another list knows."""
+    (tmp_path / "ours.csv").write_text(f"sha256,{hashlib.sha256(b'x').hexdigest()}\n")
+    (tmp_path / "friends.csv").write_text(f"pdq,{PDQ}\n")
+    lists = [
+        HashList(HashListSettings(name=name, file=tmp_path / f"{name}.csv", allow=name == "friends"))
+        for name in ("ours", "friends")
+    ]
+    bench = Bench(lists=Lists(lists))
+
+    def stop(symbols: Symbols) -> bool:
+        return on_ours(symbols) and "allow.friends" not in symbols
+
+    judgement = await bench.engine.judge(b"x", timeout=5, stop=stop)
+    assert not judgement.partial
+    assert bench.engine.look_up(judgement).worst()["allow.friends"] == 1.0
+    await bench.close()
+
+
 async def test_what_lists_know_of_a_file_by_its_digests_alone(tmp_path: Path) -> None:
     bench = Bench(lists=known(tmp_path, f"sha256,{hashlib.sha256(b'x').hexdigest()}\n"))
     for data, stop, is_known in ((b"x", on_ours, True), (b"x", None, False), (b"y", on_ours, False)):
