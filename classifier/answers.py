@@ -122,6 +122,7 @@ def _check(result: Prepared, inputs: Mapping[str, InputSpec]) -> None:
     for frame in result.frames:
         _check_hash(frame)
         _expect(_READING.fullmatch(frame.reading), "reading")
+        _expect(len(frame.flips) in (0, 3) and all(_PDQ.fullmatch(flip) for flip in frame.flips), "flips")
         _expect(frame.at is None or 0 <= frame.at < math.inf, "time")
         _expect(frame.rows.keys() == inputs.keys(), "frame's detectors")
         for name, (start, stop) in frame.rows.items():

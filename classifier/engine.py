@@ -272,4 +272,4 @@ def _judged(frame: PreparedFrame, found: Mapping[str, Sequence[Symbols]], marks:
             for symbol, score in row.items():
                 symbols[symbol] = max(score, symbols.get(symbol, 0.0))
     pdq = frame.pdq if frame.quality >= MIN_PDQ_QUALITY else None
-    return JudgedFrame(frame.index, symbols, pdq, frame.at, frame.reading)
+    return JudgedFrame(frame.index, symbols, pdq, frame.at, frame.reading, frame.flips)

@@ -28,7 +28,8 @@ class DecodedFrame:
 
     ``index`` counts from 0 in the file's own order; two views of a picture with alpha have the same one. ``pdq`` is
     64 hex digits, of ``quality`` 0…100. ``at``: seconds into a video. ``reading``: which of a file's several readings
-    it belongs to (``thumbnail``, say); "" is the file's own.
+    it belongs to (``thumbnail``, say); "" is the file's own. ``size``: (width, height) of what it was made smaller
+    from, where that is known.
     """
 
     index: int
@@ -38,6 +39,7 @@ class DecodedFrame:
     quality: int
     at: float | None = None
     reading: str = ""
+    size: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,16 +85,17 @@ class Undecoded:
 class Bounds:
     """Pixels of one frame, frames sampled of one animation, seconds of computing, frames sampled of one video: may be
     reached, not passed. ``wanted``: what the frames are for, beside hashing, so that they are no larger than that
-    takes; None where nobody says."""
+    takes; None where nobody says. ``flips``: hash sampled frames mirrored and turned too, for hash lists that ask."""
 
     pixels: int
     frames: int
     seconds: float
     video_frames: int = 16
     wanted: tuple[InputSpec, ...] | None = None
+    flips: bool = False
 
 
 def frame_of(index: int, ground: Ground, pixels: Pixels, size: tuple[int, int] | None = None) -> DecodedFrame:
     """The frame, hashed. ``size``: (width, height) of what it was made smaller from."""
     pdq, quality = pdq_of(pixels, size)
-    return DecodedFrame(index, ground, pixels, pdq, quality)
+    return DecodedFrame(index, ground, pixels, pdq, quality, size=size)

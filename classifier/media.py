@@ -54,10 +54,13 @@ def default_processes() -> int:
 
 
 class MediaDecoder:
-    """Decodes in spawned processes. ``settings.seconds`` bounds computing time; twice that is the wall time."""
+    """Decodes in spawned processes. ``settings.seconds`` bounds computing time; twice that is the wall time.
 
-    def __init__(self, settings: DecodeSettings) -> None:
-        self._bounds = Bounds(settings.pixels, settings.frames, settings.seconds, settings.video_frames)
+    ``flips``: hash sampled frames mirrored and turned too, for hash lists that ask for such variants.
+    """
+
+    def __init__(self, settings: DecodeSettings, *, flips: bool = False) -> None:
+        self._bounds = Bounds(settings.pixels, settings.frames, settings.seconds, settings.video_frames, flips=flips)
         self.version = f"{VERSION}:{settings.frames}:{settings.video_frames}"
         self.processes = settings.processes or default_processes()
         limits = Limits(settings.memory, settings.seconds, 2 * settings.seconds)

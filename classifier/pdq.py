@@ -33,14 +33,36 @@ def pdq_of(pixels: NDArray[np.uint8], size: tuple[int, int] | None = None) -> tu
     return hash_of(grey_of(pixels, size))
 
 
+def flips_of(pixels: NDArray[np.uint8], size: tuple[int, int] | None = None) -> tuple[str, str, str]:
+    """PDQ hashes of the picture mirrored, upside down, and turned by 180°; as ``pdq_of`` of it, flipped.
+
+    PDQ's window is not symmetric, so these are not to be had from the picture's own hash: mirrored that way, as
+    ``pdqhash.compute_dihedral`` does, a hash is 8 to 55 bits off (means, for 256 to 2048 pixels). It is enough, though,
+    to lay the window on the other way round.
+    """
+    levels, down, across = _levels(pixels, size)
+    upright, turned = levels @ across.T, levels @ across[:, ::-1].T
+    under = down[:, ::-1]
+    greys = down @ turned, under @ upright, under @ turned
+    mirrored, upside, both = (hash_of(np.asarray(grey, np.float32))[0] for grey in greys)
+    return mirrored, upside, both
+
+
 def grey_of(pixels: NDArray[np.uint8], size: tuple[int, int] | None = None) -> Grey:
     """What PDQ looks at of ``uint8 [height, width, 3]`` RGB, made smaller from ``size`` (width, height)."""
+    levels, down, across = _levels(pixels, size)
+    return np.asarray(down @ levels @ across.T, np.float32)
+
+
+def _levels(
+    pixels: NDArray[np.uint8], size: tuple[int, int] | None
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """The picture in grey, and the weights of its rows and of its columns."""
     image = Image.fromarray(np.ascontiguousarray(pixels)).convert("L")
     wide, high = size or image.size
     if max(image.size) > _READ:
         image = image.resize((min(image.width, _READ), min(image.height, _READ)), Image.Resampling.BOX)
-    levels = np.asarray(image, np.float32)
-    return np.asarray(_weights(high, image.height) @ levels @ _weights(wide, image.width).T, np.float32)
+    return np.asarray(image, np.float32), _weights(high, image.height), _weights(wide, image.width)
 
 
 def hash_of(grey: Grey) -> tuple[str, int]:

@@ -34,14 +34,15 @@ def load(settings: ClassifierSettings, concepts: Mapping[str, Concept], metrics:
         for name, count in names.items()
         if count > 1
     )
-    lists = [_try(problems, HashList, chosen) for chosen in settings.hashes]
+    loaded = [_try(problems, HashList, chosen) for chosen in settings.hashes]
+    lists = Lists([known for known in loaded if known is not None])
     backend = _try(problems, _backend, settings, concepts, metrics, problems)
-    decoder = MediaDecoder(settings.decode)
+    decoder = MediaDecoder(settings.decode, flips=lists.flips)
     _try(problems, decoder.warm_up)
     if problems or backend is None:
         decoder.stop()
         raise CannotStartError("\n".join(problems))
-    return Parts(decoder, backend, Lists([known for known in lists if known is not None]))
+    return Parts(decoder, backend, lists)
 
 
 def _backend(

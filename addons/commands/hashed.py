@@ -80,7 +80,9 @@ def _read(path: Path, most: int) -> bytes:
 async def _files(files: dict[str, bytes], config: Config, *, decode: bool) -> dict[str, Hashed]:
     if not files:
         return {}
-    decoder = MediaDecoder(config.classifier.decode.model_copy(update={"processes": 1})) if decode else None
+    settings = config.classifier.decode.model_copy(update={"processes": 1})
+    flips = any(listed.variants for listed in config.classifier.hashes)
+    decoder = MediaDecoder(settings, flips=flips) if decode else None
     try:
         return {item: await _file(item, data, decoder) for item, data in files.items()}
     finally:
@@ -99,7 +101,8 @@ async def _file(item: str, data: bytes, decoder: MediaDecoder | None) -> Hashed:
         if error.cause == "no_worker":
             raise CannotStartError(str(error)) from error
         return Hashed(item, by_kind, trouble=str(error))
-    frames = [(one.index, one.pdq, one.quality) for one in decoded.frames]
-    frames += [(one.index, one.pdq, one.quality) for one in decoded.hashes]
-    pictures = tuple(Picture(pdq) for _, pdq, quality in sorted(frames) if quality >= MIN_PDQ_QUALITY)
+    frames = [(one.index, one.quality, Picture(one.pdq, one.flips)) for one in decoded.frames]
+    frames += [(one.index, one.quality, Picture(one.pdq)) for one in decoded.hashes]
+    frames.sort(key=lambda frame: frame[0])
+    pictures = tuple(picture for _, quality, picture in frames if quality >= MIN_PDQ_QUALITY)
     return Hashed(item, by_kind, pictures, "" if pictures else "it is too flat to have a PDQ hash")

@@ -87,6 +87,8 @@ def test_what_libraries_quote_is_made_fit_for_a_log() -> None:
         replace(GOOD, duration=-1.0),
         replace(GOOD, marks=("hash.ours",)),
         replace(GOOD, marks=("file.x",) * 17),
+        replace(GOOD, frames=(replace(FRAME, flips=("ab" * 32,) * 2),)),
+        replace(GOOD, frames=(replace(FRAME, flips=("ab" * 32, "ab" * 32, "ab" * 31)),)),
         replace(GOOD, hashes=(HashedFrame(1, "ab" * 31, 60),)),
         replace(GOOD, hashes=(HashedFrame(1, "ab" * 32, 101),)),
         replace(GOOD, hashes=(HashedFrame(-1, "ab" * 32, 1),)),

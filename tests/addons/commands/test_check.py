@@ -123,6 +123,15 @@ def test_an_allow_list_beats_all(folder: Path) -> None:
     assert "allow list fine" in check(folder, "known.png", config="allow.yaml").stdout
 
 
+def test_a_turned_picture_where_the_list_asks_for_it(folder: Path) -> None:
+    """Through the decoding process, which hashes it mirrored and turned only then."""
+    (folder / "turned.png").write_bytes(encode(textured(2).rotate(90, expand=True)))
+    (folder / "turns.yaml").write_text(LIGHT.replace("file: list.csv}", "file: list.csv, variants: true}"))
+    assert json.loads(check(folder, "turned.png", "--json").stdout)["action"] == "pass"
+    assert json.loads(check(folder, "turned.png", "--json", config="turns.yaml").stdout)["rule"] == "known"
+    assert "turned 270°" in check(folder, "turned.png", config="turns.yaml").stdout
+
+
 def test_many_files_come_in_order(folder: Path) -> None:
     names = ["known.png", "square.gif"] * AT_ONCE
     done = check(folder, *names, "--json")

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from PIL import Image
 
 from addons.cli import main
 from classifier.frames import pdq_of
@@ -82,6 +83,16 @@ def test_an_allow_list_gets_the_very_file(folder: Path) -> None:
         ("ours", "pdq"),
         ("fine", "sha256"),
     ]
+
+
+def test_a_mirrored_picture_where_the_list_asks_for_it(folder: Path) -> None:
+    (folder / "mirrored.png").write_bytes(encode(textured(1).transpose(Image.Transpose.FLIP_LEFT_RIGHT)))
+    run(folder, "add", "-l", "ours", "a.png")
+    assert run(folder, "test", "mirrored.png").exit_code == 1
+    (folder / "config.yaml").write_text(CONFIG.replace("ours.csv}", "ours.csv, variants: true}"))
+    done = run(folder, "test", "mirrored.png", "--json")
+    assert done.exit_code == 0
+    assert [(one["distance"] <= 2, one["variant"]) for one in json.loads(done.stdout)["on"]] == [(True, "mirrored")]
 
 
 def test_what_is_near_and_does_not_match_is_told(folder: Path) -> None:

@@ -5,11 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from classifier.frames import pdq_of
 from classifier.hashlists import Digests, HashList
 from classifier.hashlists.known import MAX_MATCHES
 from classifier.hashlists.near import INDEXED_FROM
-from classifier.hashlists.variants import flips_of
+from classifier.pdq import flips_of, pdq_of
 from classifier.settings import HashListSettings
 from classifier.types import FrameHash, HashMatch
 from tests.classifier.hashlists.test_variants import NAMES, turnings
