@@ -3,7 +3,7 @@
 from addons.activitypub.references import MediaRef
 from addons.policy.words import Cause
 
-# By content. SVG, JPEG XL and the like are pictures that cannot be judged, and stay ``unsupported``.
+# By content. SVG, JPEG 2000 and the like are pictures that cannot be judged, and stay ``unsupported``.
 _NO_PICTURES = frozenset(
     {
         "text/html",

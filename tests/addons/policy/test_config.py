@@ -11,6 +11,7 @@ from addons.policy.rules import preset
 from addons.policy.values import Address, Upstream
 from addons.policy.words import Action, Cause, Context
 from classifier import presets
+from classifier.readings.types import MARKS
 
 SERVER = "server: {upstream: 'http://127.0.0.1:1', listen: '127.0.0.1:2'}\n"
 
@@ -231,6 +232,14 @@ def test_what_must_fit_into_memory(text: str, problems: list[str]) -> None:
 )
 def test_symbols_that_nothing_gives(text: str, problems: list[str]) -> None:
     assert _problems(SERVER + text) == problems
+
+
+def test_marks_of_files_are_known_without_any_detector() -> None:
+    rules = "\nrules: [{name: a, when: {any: [%s]}, do: record}]"
+    detectors = "classifier: {clip: null, nudity: null}"
+    every = ", ".join(f"{{{mark}: 1}}" for mark in sorted(MARKS))
+    assert [rule.name for rule in _config(SERVER + detectors + rules % every).rules] == ["a"]
+    assert _problems(SERVER + detectors + rules % "{file.archiv: 1}") == ['3:38: unknown symbol "file.archiv"']
 
 
 @pytest.mark.parametrize("detector", ["clip", "nudity"])

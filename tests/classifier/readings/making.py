@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 import av
+import numpy as np
 from PIL import Image
 
 from classifier.boxes import find
@@ -115,8 +116,10 @@ def film(image: Image.Image, frames: int = 8) -> bytes:
         stream = container.add_stream("mpeg4", rate=Fraction(8))
         stream.width, stream.height, stream.pix_fmt = image.width, image.height, "yuv420p"
         stream.bit_rate = 4_000_000
-        for _ in range(frames):
-            container.mux(stream.encode(av.VideoFrame.from_image(image)))
+        frame = av.VideoFrame.from_ndarray(np.asarray(image), "rgb24")
+        for number in range(frames):
+            frame.pts = number
+            container.mux(stream.encode(frame))
         container.mux(stream.encode())
     return file.getvalue()
 

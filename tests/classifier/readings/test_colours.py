@@ -68,7 +68,7 @@ def test_profiles_in_use_cost_nothing(primaries: Sequence[Sequence[float]], expo
 @pytest.mark.parametrize("format", ["PNG", "WEBP", "TIFF", "JPEG", "AVIF", "HEIF"])
 def test_what_a_profile_shows_is_a_frame(format: str) -> None:
     image, icc = hidden()
-    options = {"lossless": True} if format == "WEBP" else {"quality": 100}
+    options: dict[str, object] = {"lossless": True} if format == "WEBP" else {"quality": 100}
     options |= {"subsampling": "4:4:4"} if format in ("JPEG", "AVIF") else {"chroma": 444} if format == "HEIF" else {}
     result = decoded(encode(image, format, icc_profile=icc, **options))
     assert circles(result) == ["colours"]

@@ -16,7 +16,9 @@ def test_a_file_ends_where_it_ends(format: str, mode: str, size: tuple[int, int]
         assert end_of(data + tail, format) == len(data)
 
 
-@pytest.mark.parametrize("options", [{"progressive": True}, {"quality": 100}, {"restart_marker_rows": 1}, {"comment": b"\xff\xd9"}])
+@pytest.mark.parametrize(
+    "options", [{"progressive": True}, {"quality": 100}, {"restart_marker_rows": 1}, {"comment": b"\xff\xd9"}]
+)
 def test_each_kind_of_jpeg(options: dict[str, object]) -> None:
     data = encode(textured(1), "JPEG", **options)
     assert end_of(data + b"\xff\xd9", "JPEG") == len(data)
