@@ -59,47 +59,56 @@ def coarse_to_fine(count: int) -> list[int]:
 
 
 class Pool[T]:
-    """Keeps the ``most`` candidates that are the least alike of all that were offered."""
+    """Chooses ``most`` of all candidates that are offered, keeping ``keep`` (no fewer) and half of ``most`` meanwhile:
+    those least alike, and beside them those that stand nearest to even steps.
+    """
 
-    def __init__(self, most: int) -> None:
-        self._most = max(1, most)
+    def __init__(self, most: int, keep: int) -> None:
+        self._most = most
+        self._keep = max(most, keep)
         self._kept: list[Candidate[T]] = []
-        self._apart = np.full((self._most + 1, self._most + 1), np.inf, np.float32)
-
-    def __len__(self) -> int:
-        """How many are kept."""
-        return len(self._kept)
+        self._looks = np.empty((0, 0), np.float32)
+        self._apart = np.full((self._keep + 1, self._keep + 1), np.inf, np.float32)
+        steps = max(1, most // 2)
+        self._targets = np.linspace(0, 1, steps) if steps > 1 else np.array([0.5])
+        self._evenly: list[Candidate[T]] = []
+        self._off = np.full(steps, np.inf)
 
     def offer(self, one: Candidate[T]) -> None:
         """Keep it, and let go of the one that is most like another if they have become too many."""
+        off = np.abs(self._targets - one.place)
+        if not self._evenly:
+            self._evenly = [one] * len(off)
+            self._looks = np.empty((self._keep + 1, len(one.look)), np.float32)
+        for step in np.flatnonzero(off < self._off):
+            self._evenly[step] = one
+        self._off = np.minimum(self._off, off)
         at = len(self._kept)
         if at:
-            looks = np.stack([other.look for other in self._kept])
             placed = np.array([other.place for other in self._kept], np.float32)
-            apart = unlike(looks, one.look) + PLACE * np.abs(placed - one.place)
+            apart = unlike(self._looks[:at], one.look) + PLACE * np.abs(placed - one.place)
             self._apart[at, :at] = self._apart[:at, at] = apart
+        self._looks[at] = one.look
         self._kept.append(one)
-        if len(self._kept) > self._most:
+        if len(self._kept) > self._keep:
             self._drop()
 
-    def chosen(self, most: int) -> list[Candidate[T]]:
-        """At most ``most`` of those kept, by number: half stand evenly, half are those least like all others chosen."""
-        if len(self._kept) <= most:
+    def chosen(self) -> list[Candidate[T]]:
+        """At most ``most``, by number: half stand evenly, half are those least like all others chosen."""
+        count = len(self._kept)
+        if count <= self._most:
             return sorted(self._kept, key=lambda one: one.number)
-        evenly = max(1, most // 2)
-        placed = np.array([one.place for one in self._kept])
-        targets = np.linspace(0, 1, evenly) if evenly > 1 else [0.5]
-        picked = list(dict.fromkeys(int(np.abs(placed - target).argmin()) for target in targets))
-        looks = np.stack([one.look for one in self._kept])
-        nearest = np.full(len(self._kept), np.inf, np.float32)
-        for at in picked:
-            nearest = np.minimum(nearest, unlike(looks, looks[at]))
-        while len(picked) < most:
-            nearest[picked] = -1
+        chosen = {one.number: one for one in self._evenly}
+        looks = self._looks[:count]
+        nearest = np.full(count, np.inf, np.float32)
+        for one in self._evenly:
+            nearest = np.minimum(nearest, unlike(looks, one.look))
+        while len(chosen) < self._most:
+            nearest[[at for at, one in enumerate(self._kept) if one.number in chosen]] = -1
             at = int(nearest.argmax())
-            picked.append(at)
+            chosen[self._kept[at].number] = self._kept[at]
             nearest = np.minimum(nearest, unlike(looks, looks[at]))
-        return sorted((self._kept[at] for at in picked), key=lambda one: one.number)
+        return sorted(chosen.values(), key=lambda one: one.number)
 
     def _drop(self) -> None:
         count = len(self._kept)
@@ -113,10 +122,13 @@ class Pool[T]:
         self._apart[gone, :count], self._apart[:count, gone] = self._apart[last, :count], self._apart[:count, last]
         self._apart[gone, gone] = np.inf
         self._apart[last, :], self._apart[:, last] = np.inf, np.inf
+        self._looks[gone] = self._looks[last]
         self._kept[gone] = self._kept[last]
         self._kept.pop()
 
 
 def unlike(looks: NDArray[np.float32], look: Look) -> NDArray[np.float32]:
     """How unlike one look each of ``looks`` is, 0…1: the root of the mean square, so that a small object counts."""
-    return (np.sqrt(np.square(looks - look).mean(axis=1)) / 255).astype(np.float32)
+    apart = looks - look
+    found: NDArray[np.float32] = np.sqrt(np.einsum("ij,ij->i", apart, apart) / looks.shape[1]) / np.float32(255)
+    return found

@@ -19,7 +19,7 @@ import numpy as np
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 
-from classifier.flatten import views
+from classifier.flatten import Pixels, views
 from classifier.frames import MIN_PDQ_QUALITY, Bounds, Decoded, DecodedFrame, HashedFrame, Undecoded, frame_of, pdq_of
 from classifier.parts import Needs, Parts, PartsFile
 from classifier.scenes import Candidate, Look, Pool, coarse_to_fine, widest
@@ -118,11 +118,10 @@ def _decode(
     found = _Found()
     for number, track in enumerate(tracks):
         share = (until - began) / len(tracks)
-        walk = _Walk(track, bounds, began + (number + ENOUGH) * share, began + (number + LAST) * share)
-        walk.hash_most = HASHED // len(tracks)
+        walk = _Walk(track, bounds, began + number * share, share, 1 / len(tracks))
         walk.look()
         found.truncated |= walk.broken
-        found.add(walk, max(1, bounds.video_frames // len(tracks)), until, f"track {number + 1}" if number else "")
+        found.add(walk, until, f"track {number + 1}" if number else "")
     for cover in taken.covers:
         found.add_cover(picture(cover))
     if not found.frames:
@@ -152,9 +151,9 @@ class _Found:
     truncated: bool = False
     marks: list[str] = field(default_factory=list)
 
-    def add(self, walk: "_Walk", most: int, until: float, reading: str) -> None:
+    def add(self, walk: "_Walk", until: float, reading: str) -> None:
         """The frames chosen of one track, and the hashes of others."""
-        chosen = walk.chosen(most)
+        chosen = walk.chosen()
         screen = walk.screen
         for one in chosen:
             shot, number = one.frame, one.number + self.count
@@ -182,17 +181,21 @@ class _Found:
 
 
 class _Walk:
-    """Looks at the frames of one track, coarse to fine. ``broken``: something in it cannot be decoded."""
+    """Looks at the frames of one track, coarse to fine. ``broken``: something in it cannot be decoded.
 
-    def __init__(self, track: Track, bounds: Bounds, enough: float, last: float) -> None:
+    It has ``seconds`` of computing time from ``began``, and this ``share`` of the frames that a file may give.
+    """
+
+    def __init__(self, track: Track, bounds: Bounds, began: float, seconds: float, share: float) -> None:
         self.track = track
         self.screen = Screen(track.stretch)
         self.hashed: list[HashedFrame] = []
-        self.hash_most = HASHED
         self.broken = False
         self._bounds = bounds
-        self._enough = enough
-        self._last = last
+        self._enough = began + ENOUGH * seconds
+        self._last = began + LAST * seconds
+        self._most = max(1, int(bounds.video_frames * share))
+        self._most_hashed = int(HASHED * share)
         self._seen: set[int] = set()
         self._seen_evenly = False
         self._starts: set[int] = {0}
@@ -216,9 +219,9 @@ class _Walk:
             raise TooLargeError(f"decoding it takes more computing time than decode.seconds allows: {seen}")
         raise BrokenError(f"too much of it cannot be decoded: {seen}")
 
-    def chosen(self, most: int) -> list[Candidate[_Shot]]:
-        """At most ``most`` of the frames looked at, in the order shown."""
-        return self._pool.chosen(most) if self._pool else []
+    def chosen(self) -> list[Candidate[_Shot]]:
+        """Some of the frames looked at, in the order shown."""
+        return self._pool.chosen() if self._pool else []
 
     def _time_left(self) -> bool:
         now = time.process_time()
@@ -291,22 +294,28 @@ class _Walk:
             return
         self._seen.add(number)
         small = self.screen.small(frame, _SMALL)
-        step = _SMALL // _CELLS
-        look = small.reshape(_CELLS, step, _CELLS, step, -1).mean((1, 3), np.float32).reshape(-1)
-        if len(self.hashed) < self.hash_most and not self._still(look):
+        look = _look(small)
+        if len(self.hashed) < self._most_hashed and not self._still(look):
             self.hashed.append(HashedFrame(number, *pdq_of(np.ascontiguousarray(small[..., :3]))))
         size = self.screen.size(frame)
         large = frame.width * frame.height > _FULL_HD
         shown = self.screen.shrunk(frame, size) if large else frame
         if self._pool is None:
             held = sum(plane.buffer_size for plane in shown.planes)
-            self._pool = Pool(max(self._bounds.video_frames, min(_POOL, _POOL_BYTES // max(1, held))))
+            self._pool = Pool(self._most, min(_POOL, _POOL_BYTES // max(1, held)))
         shot = _Shot(shown, size, orientation_of(frame))
         self._pool.offer(Candidate(number, self.track.places[number], look, shot))
 
     def _still(self, look: Look) -> bool:
         before, self._before = self._before, look
         return before is not None and bool(np.abs(before - look).max() < STILL)
+
+
+def _look(small: Pixels) -> Look:
+    """Means over cells; whole rows are added first, which is ten times as fast as ``mean`` over both axes."""
+    step = _SMALL // _CELLS
+    rows = small.reshape(_CELLS, step, -1).sum(1, np.uint16)
+    return rows.reshape(_CELLS, _CELLS, step, -1).sum(2, np.uint32).reshape(-1).astype(np.float32) / np.float32(step**2)
 
 
 def _unlike(hashed: list[HashedFrame]) -> Iterator[HashedFrame]:

@@ -12,7 +12,7 @@ import httpcore
 import httpx
 
 from addons.fetching.addresses import AddressPolicy
-from addons.fetching.budget import BudgetSpentError, MemoryBudget
+from addons.fetching.budget import BudgetSpentError, Lease, MemoryBudget
 from addons.fetching.data_urls import DataTooLargeError, DataUrlError, decode_data_url, is_data_url
 from addons.fetching.decoding import Decoder, EncodingError
 from addons.fetching.dialling import AddressRefusedError, Dialler, MeteredStream, UnreachableError, WireLimitError
@@ -129,17 +129,29 @@ class Fetcher:
             FetchError: too_large where the host does not serve ranges; else as ``get``.
         """
         trail = Trail(url, waiting=waiting or Waiting(), share=share)
-        with _told(trail, timeout):
-            async with asyncio.timeout(timeout):
-                reading = Reading((0, FIRST), None, self.settings.max_bytes, self._budget)
-                piece = await self._follow(url, self._for_range(reading), trail, reading.read)
-        return InParts(piece, functools.partial(self._piece, share), self.settings.max_bytes)
+        lease = self._budget.take(0)
+        reading = Reading((0, FIRST), None, self.settings.max_bytes, lease)
+        try:
+            with _told(trail, timeout):
+                async with asyncio.timeout(timeout):
+                    piece = await self._follow(url, self._for_range(reading), trail, reading.read)
+        except BaseException:
+            lease.release()
+            raise
+        return InParts(piece, lease, functools.partial(self._piece, share), self.settings.max_bytes)
 
     async def _piece(
-        self, share: str, target: Target, wanted: tuple[int, int], first: Piece, waiting: Waiting, timeout: float
+        self,
+        share: str,
+        target: Target,
+        wanted: tuple[int, int],
+        first: Piece,
+        lease: Lease,
+        waiting: Waiting,
+        timeout: float,
     ) -> Piece:
         trail = Trail(target.url, waiting=waiting, share=share)
-        reading = Reading(wanted, first, self.settings.max_bytes, self._budget)
+        reading = Reading(wanted, first, self.settings.max_bytes, lease)
         with _told(trail, timeout):
             async with asyncio.timeout(timeout):
                 found = await self._hop(target, self._for_range(reading), trail, reading.read)

@@ -5,13 +5,13 @@ import io
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
 import httpx
 
-from addons.fetching.budget import Lease, MemoryBudget
+from addons.fetching.budget import Lease
 from addons.fetching.dialling import MeteredStream
 from addons.fetching.results import FetchError
 from addons.fetching.showing import MAX_TYPE
@@ -39,7 +39,7 @@ _SLACK = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Some bytes of a file, and what the host says about the whole; their share of the budget is held by ``lease``."""
+    """Some bytes of a file, and what the host says about the whole."""
 
     offset: int
     data: bytes
@@ -49,7 +49,6 @@ class Piece:
     target: Target
     address: str
     content_type: str
-    lease: Lease = field(repr=False, compare=False)
 
     def is_of_the_same(self, other: "Piece") -> bool:
         """Whether both are of one file, as far as the host says."""
@@ -57,13 +56,16 @@ class Piece:
 
 
 class Reading:
-    """One request for ``wanted`` (offset and length) of the file that ``first`` is of; None: this is the first one."""
+    """One request for ``wanted`` (offset and length) of the file that ``first`` is of; None: this is the first one.
 
-    def __init__(self, wanted: tuple[int, int], first: Piece | None, most: int, budget: MemoryBudget) -> None:
+    What is read counts against the file's ``lease``, whatever comes of it.
+    """
+
+    def __init__(self, wanted: tuple[int, int], first: Piece | None, most: int, lease: Lease) -> None:
         self._offset, self._length = wanted
         self._first = first
         self._most = most
-        self._budget = budget
+        self._lease = lease
 
     @property
     def headers(self) -> dict[str, str]:
@@ -79,22 +81,17 @@ class Reading:
         length = min(self._length, size - self._offset)
         stream.limit = stream.count + 2 * length + _SLACK
         body = io.BytesIO()
-        lease = self._budget.take(0)
-        try:
-            async with aclosing(body_of(response)) as chunks:
-                async for chunk in chunks:
-                    lease.grow(len(chunk))
-                    body.write(chunk)
-                    if lease.size > length:
-                        break
-            if lease.size != length:
-                raise trail.end(Cause.FETCH_FAILED, f"not the {length} bytes that were asked for")
-            piece = self._piece(target, response, trail, size, body.getvalue(), lease)
-            if self._first and not piece.is_of_the_same(self._first):
-                raise trail.end(Cause.FETCH_FAILED, "the file was changed between two parts of it")
-        except BaseException:
-            lease.release()
-            raise
+        async with aclosing(body_of(response)) as chunks:
+            async for chunk in chunks:
+                self._lease.grow(len(chunk))
+                body.write(chunk)
+                if body.tell() > length:
+                    break
+        if body.tell() != length:
+            raise trail.end(Cause.FETCH_FAILED, f"not the {length} bytes that were asked for")
+        piece = self._piece(target, response, trail, size, body.getvalue())
+        if self._first and not piece.is_of_the_same(self._first):
+            raise trail.end(Cause.FETCH_FAILED, "the file was changed between two parts of it")
         return piece
 
     def _size(self, response: httpx.Response, trail: Trail) -> int:
@@ -114,22 +111,20 @@ class Reading:
             raise trail.end(Cause.FETCH_FAILED, "the host answered with another range than was asked for")
         return size
 
-    def _piece(
-        self, target: Target, response: httpx.Response, trail: Trail, size: int, data: bytes, lease: Lease
-    ) -> Piece:
+    def _piece(self, target: Target, response: httpx.Response, trail: Trail, size: int, data: bytes) -> Piece:
         said = response.headers
         tag, changed = said.get("etag", "")[:MAX_TAG], said.get("last-modified", "")[:MAX_TAG]
         kind = said.get("content-type", "")[:MAX_TYPE]
-        return Piece(self._offset, data, size, tag, changed, target, str(trail.address), kind, lease)
+        return Piece(self._offset, data, size, tag, changed, target, str(trail.address), kind)
 
 
-type GetPiece = Callable[[Target, tuple[int, int], Piece, Waiting, float], Awaitable[Piece]]
+type GetPiece = Callable[[Target, tuple[int, int], Piece, Lease, Waiting, float], Awaitable[Piece]]
 
 
 class InParts:
     """A file that is fetched as far as it is needed. Its bytes count against the memory budget until released."""
 
-    def __init__(self, first: Piece, get: GetPiece, most: int) -> None:
+    def __init__(self, first: Piece, lease: Lease, get: GetPiece, most: int) -> None:
         self.parts = Parts.of(first.size, [(first.offset, first.data)])
         """What is known of it."""
         self.url = first.target.url
@@ -139,9 +134,9 @@ class InParts:
         self._get = get
         self._most = most
         self._requests = 1
-        self._leases = [first.lease]
+        self._lease = lease
 
-    async def fetch(self, ranges: Sequence[tuple[int, int]], *, timeout: float, waiting: Waiting | None = None) -> None:
+    async def fetch(self, ranges: Sequence[tuple[int, int]], *, timeout: float) -> None:
         """Add these (offset and length) to ``parts``, those beyond its end left out, within ``timeout`` seconds.
 
         Raises:
@@ -162,9 +157,7 @@ class InParts:
 
         async def one(part: tuple[int, int]) -> Piece:
             async with at_once:
-                piece = await self._get(self._first.target, part, self._first, waiting or Waiting(), timeout)
-                self._leases.append(piece.lease)
-                return piece
+                return await self._get(self._first.target, part, self._first, self._lease, Waiting(), timeout)
 
         try:
             async with asyncio.timeout(timeout), asyncio.TaskGroup() as group:
@@ -182,8 +175,7 @@ class InParts:
 
     def release(self) -> None:
         """Give the bytes' share of the budget back; a second call does nothing."""
-        for lease in self._leases:
-            lease.release()
+        self._lease.release()
 
     async def __aenter__(self) -> Self:
         """This file."""

@@ -263,15 +263,14 @@ class Judge:
 
     async def _judge_in_parts(self, url: str, flight: Flight[_Found], share: str) -> _Found:
         """A file too large to be fetched whole. Remembered by URL alone: its ``sha256`` is no file's."""
-        waiting = flight.waiting
         left = self._left(flight)
-        async with await self._fetcher.get_parts(url, timeout=left, waiting=waiting, share=share) as file:
+        async with await self._fetcher.get_parts(url, timeout=left, waiting=flight.waiting, share=share) as file:
             for _ in range(ROUNDS):
                 try:
                     judgement = await self._engine.judge(file.parts, timeout=self._left(flight), stop=self._stop)
                     break
                 except NeedsError as needs:
-                    await file.fetch(needs.ranges, timeout=self._left(flight), waiting=waiting)
+                    await file.fetch(needs.ranges, timeout=self._left(flight))
                 except CannotJudgeError as error:
                     raise _NotJudgedError(error, shown_type(error.media_type, file.content_type)) from error
             else:

@@ -72,7 +72,8 @@ def test_each_kind(format: str, codec: str, pix_fmt: str, media_type: str) -> No
     options = {"libvpx": {"cpu-used": "8"}, "libx265": {"x265-params": "log-level=none"}}.get(codec, {})
     result = decoded(film(with_circle(moving(4), 20, 26), format, codec, pix_fmt=pix_fmt, options=options))
     assert (result.media_type, result.width, result.height, result.count) == (media_type, 128, 96, 40)
-    assert (result.truncated, result.duration) == (False, pytest.approx(3.9))
+    assert not result.truncated
+    assert result.duration == pytest.approx(3.9)
     assert len(result.frames) == BOUNDS.video_frames
     assert at_red(result)
     assert all(2.0 <= at <= 2.5 for at in at_red(result))
@@ -135,7 +136,7 @@ def test_it_is_turned_as_its_metadata_say(degrees: int) -> None:
 
 def test_wide_pixels_are_shown_wide() -> None:
     def wide(stream: av.VideoStream) -> None:
-        stream.codec_context.sample_aspect_ratio = 2  # type: ignore[assignment]
+        stream.codec_context.sample_aspect_ratio = 2
 
     result = decoded(film([shape()], change=wide))
     assert (result.width, result.height, result.frames[0].pixels.shape) == (256, 128, (128, 256, 3))
@@ -320,7 +321,7 @@ def _spliced(one: bytes, other: bytes) -> bytes:
         stream = None
         number = itertools.count()
         for data in (one, other):
-            with av.open(io.BytesIO(data)) as source:
+            with av.open(io.BytesIO(data), "r") as source:
                 stream = stream or out.add_stream_from_template(source.streams.video[0])
                 for packet in source.demux(source.streams.video[0]):
                     if packet.size:
@@ -349,7 +350,7 @@ def test_a_video_of_which_too_little_could_be_seen_in_time_is_too_large() -> Non
 
 def test_a_long_one_is_seen_evenly_when_time_is_short() -> None:
     data = film(moving(120, 320, 240), options={"g": "20", "preset": "ultrafast"})
-    result = decoded(data, Bounds(4_000_000, 8, 0.4))
+    result = decoded(data, Bounds(4_000_000, 8, 0.8))
     assert result.count == 1200
     at = [frame.at or 0.0 for frame in result.frames]
     assert len(at) == 16
