@@ -26,7 +26,7 @@ def is_no_picture(ref: MediaRef, cause: Cause | None, shows: str | None) -> bool
     link in text (``linked``), an attachment that says no type (``page``), and a sound: those are no media where no
     picture can have been shown, to us or to another: articles behind a wall and dead links are everyday posts.
     A time-out tells nothing: the server may wait longer. What a ``linked`` URL leads to is seen only by who opens it,
-    so that kinds that cannot be judged (video, SVG) and refused URLs are no failures there.
+    so that kinds that cannot be judged (SVG, AVI) and refused URLs are no failures there.
     """
     if ref.kind == "audio":
         return cause is Cause.UNSUPPORTED and shows is not None and shows.startswith("audio/")
