@@ -11,7 +11,6 @@ import argparse
 import contextlib
 import copy
 import json
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -216,4 +215,4 @@ def _matmul() -> float:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

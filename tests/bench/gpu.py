@@ -1,11 +1,11 @@
 """Takes the classifier's benchmarks to a machine that has a GPU and torch, and nothing else of what they need.
 
     python tests/bench/gpu.py bundle            # here, with fediward's environment: wheels into build/gpu
-    python3 tests/bench/gpu.py run FOLDER       # there, in a copy of this tree: figures as JSON into FOLDER
+    python3 tests/bench/gpu.py run FOLDER [DEVICE [OPTIONS of engine.py]]    # there: figures as JSON into FOLDER
 
-``run`` needs Python 3.12 on x86-64 with torch, torchvision, timm, numpy and huggingface_hub. What it installs lies in a
-temporary folder. Left out for their size are the decoder of JPEG XL and NudeNet: none of the pictures needs the one,
-and the figure of all detectors is not taken there.
+``run``, in a copy of this tree, needs Python 3.12 on x86-64 with torch, torchvision, timm, numpy, huggingface_hub,
+OpenCV and PyYAML. What it installs lies in a temporary folder. Left out for their size are the decoder of JPEG XL and
+NudeNet: none of the pictures needs the one, and the figure of all detectors is not taken there.
 """
 
 import importlib.metadata
@@ -47,15 +47,15 @@ def run(out: Path, device: str = "cuda", *arguments: str) -> int:
         subprocess.run([*pip, str(site), *map(str, WHEELS.glob("*.whl"))], check=True)
         (site / "imagecodecs.py").write_text(STUB)
         environment = {**os.environ, "PYTHONPATH": f"{site}{os.pathsep}{ROOT}", "PYTHONUNBUFFERED": "1"}
+        forward = [
+            "--out",
+            str(out / "variants.json"),
+            "--model",
+            "ViT-L-14" if device.startswith("cuda") else "ViT-B-32",
+        ]
+        quick = [argument for argument in arguments if argument == "--quick"]
         benches = {
-            "engine_gpu": [
-                "tests.bench.engine_gpu",
-                "--device",
-                device,
-                "--out",
-                str(out / "variants.json"),
-                *arguments,
-            ],
+            "engine_gpu": ["tests.bench.engine_gpu", "--device", device, *forward, *quick],
             "engine": ["tests.bench.engine", "--device", device, "--clip-only", "--work", f"{folder}/work", *arguments],
         }
         codes = []
