@@ -175,15 +175,17 @@ class Engine:
         flight = self._flights.get(digests.sha256)
         if flight is not None:
             self.metrics.shared.inc()
+            waiter = flight.board(deadline, stop)
         else:
             if len(self._flights) >= self._queue:
                 raise CannotJudgeError("busy", f"{self._queue} files are being judged already (classifier.queue)")
             flight = self._flights[digests.sha256] = Flight(digests, data)
+            waiter = flight.board(deadline, stop)  # before the work begins, which an eager task does here and now
             flight.task = asyncio.create_task(self._fly(flight))
             self._tasks.add(flight.task)
             flight.task.add_done_callback(self._tasks.discard)
         try:
-            return await flight.wait(deadline, stop)
+            return await flight.landing(waiter)
         finally:
             if not flight.wanted and self._forget(flight):
                 flight.task.cancel()

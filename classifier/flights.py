@@ -13,7 +13,7 @@ type Stop = Callable[[Symbols], bool]
 
 
 @dataclass(eq=False, slots=True)
-class _Waiter:
+class Waiter:
     """``deadline``: seconds on the loop's clock."""
 
     answer: asyncio.Future[Judgement | Exception]
@@ -30,7 +30,7 @@ class Flight:
         self.digests = digests
         self.data = data
         """Let go of as soon as it is decoded."""
-        self._waiters: list[_Waiter] = []
+        self._waiters: list[Waiter] = []
 
     @property
     def deadline(self) -> float:
@@ -47,10 +47,13 @@ class Flight:
         """Whether anybody might be content with less than all."""
         return any(waiter.stop is not None for waiter in self._waiters)
 
-    async def wait(self, deadline: float, stop: Stop | None) -> Judgement:
+    def board(self, deadline: float, stop: Stop | None) -> Waiter:
+        """One more who waits; ``landing`` must follow at once."""
+        self._waiters.append(Waiter(asyncio.get_running_loop().create_future(), deadline, stop))
+        return self._waiters[-1]
+
+    async def landing(self, waiter: Waiter) -> Judgement:
         """The judgement, a partial one where ``stop`` was content with it. Raises what ended the flight."""
-        waiter = _Waiter(asyncio.get_running_loop().create_future(), deadline, stop)
-        self._waiters.append(waiter)
         try:
             outcome = await waiter.answer
         finally:

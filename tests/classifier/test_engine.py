@@ -158,6 +158,21 @@ async def test_causes_of_the_decoder_come_through(bench: Bench) -> None:
     assert bench.metric("failed_total", cause="undecodable") == 1
 
 
+async def test_tasks_may_be_eager(bench: Bench) -> None:
+    """As they are in mitmproxy: work begins, and may end, before anybody could wait for it."""
+
+    class Instant(FakeDecoder):
+        async def decode(self, data: bytes | Parts, inputs: Mapping[str, InputSpec]) -> Prepared:
+            raise CannotJudgeError("unsupported", "at once")
+
+    loop = asyncio.get_running_loop()
+    loop.set_task_factory(asyncio.eager_task_factory)
+    assert (await bench.engine.judge(b"x", timeout=5)).media_type == "image/png"
+    engine = Engine(Instant(), Lanes([]))
+    assert await cause_of(asyncio.ensure_future(engine.judge(b"x", timeout=5))) == "unsupported"
+    await engine.close()
+
+
 async def test_no_detector_at_all_still_decodes() -> None:
     engine = Engine(FakeDecoder(), Lanes([]))
     frames = (await engine.judge(b"xy", timeout=5)).frames

@@ -22,7 +22,7 @@ async def boarded(flight: Flight, *stops: float | None) -> list["asyncio.Future[
 
     def waiter(at: int, least: float | None) -> "asyncio.Future[Judgement]":
         stop = None if least is None else lambda symbols: symbols.get("hash.x", 0.0) >= least
-        return asyncio.ensure_future(flight.wait(10.0 + at, stop))
+        return asyncio.ensure_future(flight.landing(flight.board(10.0 + at, stop)))
 
     waiting = [waiter(at, least) for at, least in enumerate(stops)]
     await asyncio.sleep(0)
