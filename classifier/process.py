@@ -31,10 +31,9 @@ _KEPT = 8 << 20
 """Bytes of shared memory that a process keeps between two tasks; what a large file took beyond is given back."""
 _OUT_OF_BAND = 4096
 """Bytes from which on a task's ``bytes`` are laid into the shared memory as they are, not copied into its pickle."""
-_ENVIRONMENT = frozenset(
-    ("HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PATH")
-    + ("PYTHONDONTWRITEBYTECODE", "PYTHONHOME", "PYTHONPYCACHEPREFIX", "TMPDIR")
-)
+_LIBRARIES = ("HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PATH", "TMPDIR")
+_PYTHON = ("PYTHONDONTWRITEBYTECODE", "PYTHONHOME", "PYTHONPYCACHEPREFIX")
+_ENVIRONMENT = frozenset((*_LIBRARIES, *_PYTHON))
 """What a process is given of ours. The rest may hold passwords."""
 
 
