@@ -205,8 +205,8 @@ def _recoloured(walk: Walk, wanted: Iterable[int], recolour: Recolour) -> Iterat
             continue  # told already, or passed over, when the frame itself was taken
         other = recoloured(image, recolour)
         if other is not None:
-            for ground, pixels in views(other, orientation):
-                yield replace(frame_of(index, ground, pixels), reading="colours")
+            for ground, pixels in views(other, orientation, walk.wanted):
+                yield replace(frame_of(index, ground, pixels, walk.size), reading="colours")
         check_time(walk.until)
 
 

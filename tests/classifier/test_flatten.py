@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from classifier.flatten import LONGEST, MOST, SHORTEST, Pixels, target_size, views
+from classifier.flatten import LONGEST, MOST, SHORTEST, Pixels, least_size, target_size, upright, views
+from classifier.inputs import InputSpec
 from tests.drawing import quadrants, shape, textured
 
 CORNERS = [(0, 0), (0, -1), (-1, -1), (-1, 0)]
@@ -27,10 +28,50 @@ def test_target_size(size: tuple[int, int], expected: tuple[int, int]) -> None:
     assert target_size(*size) == expected
 
 
-@pytest.mark.parametrize("size", [(100, 640_000), (448, 9362), (448, 9363), (1024, 40_000)])
-def test_a_frame_is_bounded(size: tuple[int, int]) -> None:
-    width, height = target_size(*size)
+SPECS = (InputSpec((224, 224), "squash"), InputSpec((320, 320), "corner", "linear", stretch=2.0))
+
+
+@pytest.mark.parametrize("wanted", [(), SPECS, (InputSpec((4096, 4096), "squash"),)])
+@pytest.mark.parametrize("size", [(100, 640_000), (448, 9362), (448, 9363), (1024, 40_000), (1, 64_000_000)])
+def test_a_frame_is_bounded(size: tuple[int, int], wanted: tuple[InputSpec, ...]) -> None:
+    width, height = target_size(*size, wanted)
     assert 0 < width * height <= MOST
+
+
+@pytest.mark.parametrize(("size", "kept"), [((3000, 4000), (1500, 2000)), ((2500, 2200), (2000, 1760))])
+def test_twice_the_least_size_may_be_too_much(size: tuple[int, int], kept: tuple[int, int]) -> None:
+    """2500 pixels are less than twice the 2000 that are wanted, so all would be kept: more than ``MOST``."""
+    ((_, pixels),) = views(Image.new("RGB", size), 1, (InputSpec((1100, 1250), "pad", stretch=9.0),))
+    assert pixels.shape == (kept[1], kept[0], 3)
+    assert pixels.size <= 3 * MOST
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [
+        ((1024, 768), (512, 384)),
+        ((1023, 767), (511, 383)),
+        ((959, 700), (959, 700)),
+        ((4000, 3000), (500, 375)),
+        ((800, 10_000), (400, 5000)),
+        ((200, 100), (200, 100)),
+    ],
+)
+def test_wanted_frames_are_reduced_by_whole_numbers(size: tuple[int, int], expected: tuple[int, int]) -> None:
+    image = textured(1, *size)
+    ((_, pixels),) = views(image, 1, SPECS)
+    assert pixels.shape == (expected[1], expected[0], 3)
+    exact = np.asarray(image.resize(expected, Image.Resampling.BOX), int)
+    assert np.abs(pixels.astype(int) - exact).mean() < 1.5
+
+
+@pytest.mark.parametrize("orientation", range(1, 10))
+def test_the_least_size_is_of_the_picture_as_it_lies(orientation: int) -> None:
+    wide = (InputSpec((64, 256), "squash", stretch=100.0),)
+    turned = 5 <= orientation <= 8
+    assert upright((30, 20), orientation) == ((20, 30) if turned else (30, 20))
+    expected = target_size(1600, 400, wide)
+    assert least_size((400, 1600) if turned else (1600, 400), orientation, wide) == upright(expected, orientation)
 
 
 @pytest.mark.parametrize(

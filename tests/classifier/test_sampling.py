@@ -1,9 +1,13 @@
+from random import Random
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
-from classifier.sampling import sampled, shown_for
+from classifier.sampling import LOOK, look_of, sampled, shown_for
+from tests.drawing import quadrants, textured
 
 
 @pytest.mark.parametrize(
@@ -70,3 +74,55 @@ def test_what_is_always_so(times: list[float], most: int) -> None:
 def test_equally_long_is_evenly_spread(count: int, most: int) -> None:
     gaps = np.diff(sampled([20.0] * count, most))
     assert gaps.size == 0 or gaps.max() - gaps.min() <= 1
+
+
+def scenes(*numbers: int) -> NDArray[np.float32]:
+    """A look for each frame, by the scene it is of."""
+    return np.stack([look_of(np.asarray(textured(number, 64, 48))) for number in numbers])
+
+
+def test_a_look_is_of_colours_where_they_stand() -> None:
+    look = look_of(np.asarray(quadrants(320, 240)))
+    assert look.shape == (LOOK,)
+    assert look.dtype == np.float32
+    corners = look.reshape(16, 16, 3)[[0, 0, 15, 15], [0, 15, 15, 0]]
+    assert corners.tolist() == [[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 0]]
+
+
+@pytest.mark.parametrize(
+    ("shown", "most", "expected"),
+    [
+        # Two at the ends, the longest or the middle, and one of the other scene.
+        ([1] * 13 + [2] + [1] * 26, 4, {13}),
+        ([1] * 13 + [2] + [1] * 20 + [3] + [1] * 5, 6, {13, 34}),
+        ([1] * 3 + [2] + [1] * 3 + [3] + [1] * 3 + [4] + [1] * 30, 8, {3, 7, 11}),
+        # Three has no room for it: the ends, and the middle.
+        ([1] * 13 + [2] + [1] * 26, 3, set()),
+    ],
+)
+def test_frames_of_another_scene_are_taken(shown: list[int], most: int, expected: set[int]) -> None:
+    for times in ([100.0] * len(shown), [20.0 if scene > 1 else 500.0 for scene in shown]):
+        found = sampled(times, most, scenes(*shown))
+        assert expected <= set(found)
+        assert {0, len(shown) - 1} <= set(found)
+        assert len(found) == most
+        if not expected:
+            assert found == sampled(times, most)
+
+
+def test_where_nothing_changes_they_stand_apart() -> None:
+    found = sampled([100.0] * 100, 8, scenes(*[1] * 100))
+    assert len(found) == 8
+    assert np.diff(found).min() >= 10
+
+
+@given(st.lists(st.floats(11, 60_000), min_size=1, max_size=60), st.integers(1, 64), st.randoms())
+def test_what_is_always_so_by_scene_too(times: list[float], most: int, random: Random) -> None:
+    looks = np.array([[random.random() * 255] * LOOK for _ in times], np.float32)
+    found = sampled(times, most, looks)
+    assert found == sorted(set(found))
+    assert len(found) == min(len(times), most)
+    if most > 1:
+        assert {0, len(times) - 1} <= set(found)
+    if most != 2 and max(times) > sum(times) / 2:
+        assert times.index(max(times)) in found
