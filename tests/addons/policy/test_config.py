@@ -239,7 +239,7 @@ def test_marks_of_files_are_known_without_any_detector() -> None:
     detectors = "classifier: {clip: null, nudity: null}"
     every = ", ".join(f"{{{mark}: 1}}" for mark in sorted(MARKS))
     assert [rule.name for rule in _config(SERVER + detectors + rules % every).rules] == ["a"]
-    assert _problems(SERVER + detectors + rules % "{file.archiv: 1}") == ['3:38: unknown symbol "file.archiv"']
+    assert _problems(SERVER + detectors + rules % "{file.archiv: 1}") == ['3:33: unknown symbol "file.archiv"']
 
 
 @pytest.mark.parametrize("detector", ["clip", "nudity"])
