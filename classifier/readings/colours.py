@@ -23,7 +23,7 @@ CONTRAST = 2.0
 GAMMA = 1 / 2.2
 """What browsers take a PNG's samples for that say nothing, or sRGB."""
 
-_SIDE = 256
+_SIDE = 128
 _NOISE = 4.0
 _LUMA = np.array((0.299, 0.587, 0.114))
 _MODES = {b"RGB ": "RGB", b"GRAY": "L", b"CMYK": "CMYK"}
