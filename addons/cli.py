@@ -10,6 +10,7 @@ COMMANDS = {
     "check": "Judge image files as the doors would and say what the policy does with them.",
     "config": "Check a configuration file, or print the commented example.",
     "demo": "Run a little fediverse on this machine and watch fediward stop forbidden shapes.",
+    "exchanges": "Fetch hash lists from NCMEC, StopNCII and the like by hand, and see when they were fetched.",
     "explain": "Explain one decision in full.",
     "hashes": "Import, add, remove, count and try known hashes.",
     "inspect": "Show the media, links and fetches in ActivityPub documents.",

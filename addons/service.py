@@ -14,6 +14,8 @@ from addons.fetching.budget import MemoryBudget
 from addons.fetching.client import Fetcher
 from addons.fetching.settings import FetchSettings
 from addons.fetching.user_agents import manner, user_agent
+from addons.judging.exchanges import child
+from addons.judging.exchanges.schedule import Exchanges
 from addons.judging.judge import Judge
 from addons.ledger.asked import asked
 from addons.ledger.ledger import Ledger
@@ -36,6 +38,7 @@ class Service:
     ledger: Ledger
     engine: Engine
     judge: Judge
+    exchanges: Exchanges
 
     @classmethod
     def start(cls, config: Config) -> "Service":
@@ -50,6 +53,8 @@ class Service:
             keep_dropped=timedelta(seconds=config.ledger.keep_dropped),
         )
         try:
+            for exchange in config.exchanges:
+                child.prepare(exchange)
             engine = Engine.start(config.classifier, config.concepts)
         except BaseException:
             ledger.close()
@@ -59,7 +64,9 @@ class Service:
         # Who observes wants to see everything, and nobody waits for it.
         stop = settler(config.rules) if config.classifier.stop_early and not config.observe else None
         judge = Judge(Fetcher(fetch_settings(config), budget), engine, stop=stop)
-        return cls(config, policy, budget, ledger, engine, judge)
+        exchanges = Exchanges(config.exchanges)
+        exchanges.start()
+        return cls(config, policy, budget, ledger, engine, judge, exchanges)
 
     def inbox(self) -> Inbox:
         """The inbox door's addon."""
@@ -105,7 +112,8 @@ class Service:
         )
 
     async def close(self) -> None:
-        """Write down what is left, and end the classifier's processes."""
+        """Write down what is left, and end the classifier's processes and what is being fetched."""
+        await self.exchanges.close()
         await self.engine.close()
         if not self.ledger.close():
             logger.error("some decisions could not be written to the ledger: %s", self.ledger.trouble)

@@ -243,7 +243,7 @@ setup() {
     pins=$venv/fediward-constraints.txt
     grep -v -E '^(nvidia-|cuda-|triton)' "$root/deploy/constraints.txt" >"$pins"
   fi
-  (cd "$root" && "$uv" pip install --python "$venv/bin/python" --constraints "$pins" --editable '.[clip]' --group dev >&2) ||
+  (cd "$root" && "$uv" pip install --python "$venv/bin/python" --constraints "$pins" --editable '.[clip,exchanges]' --group dev >&2) ||
     die "uv could not install the packages (its own words are above). If they speak of a connection or a name that does not resolve, this machine cannot reach its package index: check the network or the proxy and run this again; what was downloaded is kept."
   wanted_stamp >"$venv/fediward-stamp"
   rm -f "$unfinished"

@@ -185,7 +185,7 @@ def test_which_python(
     made, installed = bare.asked()
     assert f"--python {path} {bare.root}/.venv" in made
     assert f"--python {bare.root}/.venv/bin/python" in installed
-    assert f"--constraints {bare.root}/deploy/constraints.txt --editable .[clip] --group dev" in installed
+    assert f"--constraints {bare.root}/deploy/constraints.txt --editable .[clip,exchanges] --group dev" in installed
 
 
 def test_the_second_run_asks_nothing_and_a_change_of_the_project_asks_again(clone: Clone) -> None:

@@ -12,6 +12,7 @@ from addons.policy.concepts import parse_concepts
 from addons.policy.conditions import Asked, symbol_tests
 from addons.policy.decide import Policy
 from addons.policy.document import Document, Node, Place
+from addons.policy.exchanges import Exchange, missing_extra, placed, wrong_keys
 from addons.policy.problems import ConfigError, Problem, in_order
 from addons.policy.quantities import show_size
 from addons.policy.reading import MAX_BYTES, read
@@ -43,6 +44,7 @@ class Config:
     budget: float
     fetch: Fetch
     classifier: Classifier
+    exchanges: tuple[Exchange, ...]
     concepts: Mapping[str, Concept]
     rules: tuple[Rule, ...]
     on: On
@@ -91,7 +93,7 @@ def parse(raw: bytes, *, path: Path, env: Mapping[str, str], lists: bool = True)
     settings: File | None = None
     data = document.root.data()
     try:
-        settings = File.model_validate(data)
+        settings = _with_exchanges(File.model_validate(data))
     except ValidationError as error:
         problems += translate(document, error, File)
     concepts_node = document.find(("concepts",)) or _default("child-safety")
@@ -108,7 +110,10 @@ def parse(raw: bytes, *, path: Path, env: Mapping[str, str], lists: bool = True)
     if settings is not None:
         problems += _at_odds(document, settings)
         settings = _placed(settings, path.absolute().parent)
-        problems += _missing_lists(document, settings) if lists else []
+        problems += wrong_keys(document, settings.exchanges)
+        if lists:
+            problems += _missing_lists(document, settings)
+            problems += missing_extra(document, settings.exchanges)
         problems += _missing_proofs(document, settings)
     if problems or settings is None:
         raise ConfigError(problems)
@@ -121,6 +126,7 @@ def parse(raw: bytes, *, path: Path, env: Mapping[str, str], lists: bool = True)
         budget=settings.budget,
         fetch=settings.fetch,
         classifier=settings.classifier,
+        exchanges=settings.exchanges,
         concepts=concepts,
         rules=rules,
         on=settings.on,
@@ -147,6 +153,12 @@ def _rules(document: Document) -> tuple[tuple[Rule, ...], list[tuple[Asked, str 
         (Asked(test.symbol, 1, 1), rule.name) for rule in rules for test in symbol_tests(rule.when)
     ]
     return rules, asked, []
+
+
+def _with_exchanges(settings: File) -> File:
+    """The same with the exchanges' lists behind those that the file names."""
+    hashes = settings.classifier.hashes + tuple(exchange.list for exchange in settings.exchanges)
+    return settings.model_copy(update={"classifier": settings.classifier.model_copy(update={"hashes": hashes})})
 
 
 def _classifier(data: object) -> Classifier | None:
@@ -239,7 +251,9 @@ def _at_odds(document: Document, settings: File) -> list[Problem]:
     names: set[str] = set()
     for index, listed in enumerate(settings.classifier.hashes):
         if listed.name in names:
-            line, column, node = document.nearest(("classifier", "hashes", index, "name"))
+            own = len(settings.classifier.hashes) - len(settings.exchanges)
+            place = ("classifier", "hashes", index) if index < own else ("exchanges", index - own)
+            line, column, node = document.nearest((*place, "name"))
             message = f"two hash lists are named {node.quoted}"
             problems.append(document.problem(line, column, message, "each list a name of its own"))
         names.add(listed.name)
@@ -282,6 +296,7 @@ def _placed(settings: File, folder: Path) -> File:
         url = f"{scheme}:///{folder / file}"
     return settings.model_copy(
         update={
+            "exchanges": tuple(placed(exchange, folder) for exchange in settings.exchanges),
             "classifier": classifier.model_copy(update={"hashes": hashes, "clip": clip, "workers": workers}),
             "ledger": settings.ledger.model_copy(update={"url": url}),
         }
@@ -291,7 +306,9 @@ def _placed(settings: File, folder: Path) -> File:
 def _missing_lists(document: Document, settings: File) -> list[Problem]:
     """Hash lists that are not there: fediward would not start without them."""
     problems = []
-    for index, listed in enumerate(settings.classifier.hashes):
+    # Those of exchanges come when they are fetched.
+    own = settings.classifier.hashes[: len(settings.classifier.hashes) - len(settings.exchanges)]
+    for index, listed in enumerate(own):
         if not listed.file.is_file():
             line, column, node = document.nearest(("classifier", "hashes", index, "file"))
             message = f"there is no file {node.quoted}, or it cannot be read"

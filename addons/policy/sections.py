@@ -7,6 +7,7 @@ from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
 from addons.policy import values
 from addons.policy.conditions import Software
+from addons.policy.exchanges import Exchange
 from addons.policy.rules import ACTIONS, NOT_YET
 from addons.policy.values import Address, Network, Upstream, refusal
 from addons.policy.words import Action, Cause
@@ -252,6 +253,7 @@ class File(Settings):
     budget: Annotated[float, BeforeValidator(values.duration("100ms", "60s"))] = 4.0
     fetch: Annotated[Fetch, BeforeValidator(_default_if_empty)] = Fetch()
     classifier: Annotated[Classifier, BeforeValidator(_default_if_empty)] = Classifier()
+    exchanges: Annotated[tuple[Exchange, ...], Field(max_length=100)] = ()
     concepts: object = "child-safety"
     rules: object = "child-safety"
     on: Annotated[On, BeforeValidator(_default_if_empty)] = On()

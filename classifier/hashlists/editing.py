@@ -93,6 +93,22 @@ def remove(settings: HashListSettings, digests: Iterable[tuple[Kind | None, str]
     return {digest for _, digest in found}
 
 
+def write(settings: HashListSettings, entries: Iterable[Entry]) -> int:
+    """Make these entries all that is in the list, as CSV; how many they are. A list that is not there is begun.
+
+    Raises CannotStartError where they are more than a list can hold, or it cannot be written: then it stays as it was.
+    """
+    count = 0
+    with _editing(settings.file) as begun:
+        new = begun()
+        new.write(_HEADER)
+        for count, entry in enumerate(entries, 1):
+            if count > MAX_ENTRIES:
+                raise CannotStartError(f"the hash list {settings.file} would have more than {MAX_ENTRIES} entries")
+            new.write(_line(None, entry, as_json=False))
+    return count
+
+
 @contextmanager
 def _editing(path: Path) -> Iterator[Callable[[], BinaryIO]]:
     """What gives the file that takes ``path``'s place in the end; nobody else edits a list of this folder meanwhile."""

@@ -9,6 +9,7 @@ from addons.policy import example
 from addons.policy.config import Config, parse
 from addons.policy.document import Document
 from addons.policy.example import example_path, example_text
+from addons.policy.exchanges import Exchange
 from addons.policy.reading import read
 from addons.policy.rules import RULE_KEYS
 from addons.policy.sections import Decode, Doors, FetchDoor, File, PictrsDoor, ValidateDoor
@@ -16,7 +17,7 @@ from addons.policy.words import Cause
 from classifier.settings import ClipSettings, Concept, HashListSettings, NuditySettings, TlsSettings, WorkersSettings
 
 # Sections that stand in the example as "#" settings only, since they are none by default.
-COMMENTED = (FetchDoor, PictrsDoor, ValidateDoor, HashListSettings, Concept, WorkersSettings, TlsSettings)
+COMMENTED = (FetchDoor, PictrsDoor, ValidateDoor, HashListSettings, Concept, WorkersSettings, TlsSettings, Exchange)
 
 
 def _document(text: str) -> Document:
@@ -82,6 +83,7 @@ def test_every_value_is_the_default() -> None:
         "budget",
         "fetch",
         "classifier",
+        "exchanges",
         "concepts",
         "rules",
         "on",

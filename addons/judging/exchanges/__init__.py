@@ -1,0 +1,1 @@
+"""Hash lists fetched from exchanges (NCMEC, StopNCII, a file share), on a schedule, each in a process of its own."""
