@@ -78,7 +78,8 @@ class Lane:
 
     def drop(self, job: Job) -> None:
         """Nobody waits for ``job`` any more: what is not being judged will not be."""
-        self._metrics.dropped.inc(self._queue.drop(job))
+        if dropped := self._queue.drop(job):
+            self._metrics.dropped.inc(dropped)
 
     def expect(self, files: int) -> None:
         """So many files are being decoded, whose rows may come soon."""
@@ -132,7 +133,8 @@ class Lane:
     def _begin(self) -> None:
         loop = asyncio.get_running_loop()
         now = loop.time()
-        self._metrics.dropped.inc(self._queue.drop_expired(now))
+        if dropped := self._queue.drop_expired(now):
+            self._metrics.dropped.inc(dropped)
         if not self._queue.rows:
             return
         parts = self._queue.take()
