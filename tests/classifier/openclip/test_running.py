@@ -29,7 +29,7 @@ class Machine:
 def test_a_quick_machine_tries_all_sizes_and_the_rates_are_right() -> None:
     rates = Machine(0.004, 0.001).rates(2.0)
     assert rates == pytest.approx({size: size / (0.004 + 0.001 * size) for size in CANDIDATES})
-    assert smallest(rates) == 32
+    assert smallest(rates) == 16
 
 
 def test_a_machine_without_overhead_takes_one_at_a_time() -> None:
@@ -102,7 +102,8 @@ def test_rows_that_may_not_be_written_to_or_lie_apart_are_taken() -> None:
 
 
 def test_measuring_sets_the_batch() -> None:
-    run = Direct(sums, (2, 2), "cpu")
+    run = Direct(sums, (2, 2), "cpu", 3)
     rates = run.measure(0.5)
     assert run.batch == smallest(rates)
+    assert set(rates) <= {3 * size for size in CANDIDATES}  # every thread has a row at least
     assert run.rate(2) > 0
