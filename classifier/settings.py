@@ -43,7 +43,8 @@ class ClipSettings(Settings):
 
     ``coverage``: ``whole``: all of a picture is seen, in tiles where it is long; ``centre``: the crop of the middle
     that open_clip itself makes, as other tools do.
-    ``threads``: CPU threads of torch; None: one less than the cores, which are left to the doors and to decoding.
+    ``precision``: auto: fp16 on a GPU; on a CPU bf16 for ViTs where it computes that (AVX512_BF16, AMX), else fp32.
+    ``threads``: CPU threads that share the rows of a batch; None: one a core.
     ``model: fediward-tiny`` with ``pretrained: demo-shapes`` is the tiny model shipped with fediward.
     """
 
