@@ -100,7 +100,7 @@ def command(
         out.mkdir(parents=True, exist_ok=True)
         if fresh:
             file.unlink(missing_ok=True)
-        engine = Engine.start(config.classifier, config.concepts)
+        engine = Engine.start(config.there, config.concepts)
     except (OSError, CannotStartError) as error:
         raise click.UsageError(str(error)) from error
     symbols = [one for one in sorted(engine.symbols) if not one.startswith(("hash.", "file."))]

@@ -77,7 +77,7 @@ def command(files: tuple[Path, ...], config_file: Path, as_json: bool, sensitive
 
     try:
         config = load(config_file, env=os.environ)
-        engine = Engine.start(config.classifier, config.concepts)
+        engine = Engine.start(config.there, config.concepts)
     except (ConfigError, CannotStartError) as error:
         raise click.UsageError(str(error)) from error
     sys.exit(asyncio.run(_check(files, config, engine, as_json=as_json, sensitive=sensitive)))

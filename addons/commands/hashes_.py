@@ -228,7 +228,7 @@ def _config(path: Path) -> "Config":
 
 def _chosen(config: "Config", name: str | None) -> "list[HashListSettings]":
     """The list of that name, or all of them."""
-    every = config.classifier.hashes
+    every = config.there.hashes
     chosen = [listed for listed in every if name in (None, listed.name)]
     if not chosen:
         names = ", ".join(listed.name for listed in every)
@@ -245,6 +245,8 @@ def _one(config: "Config", name: str | None) -> "HashListSettings":
     chosen = _chosen(config, name)
     if len(chosen) > 1:
         raise click.UsageError(f"say which list: --list {' or '.join(listed.name for listed in chosen)}")
+    if chosen[0].name in {exchange.name for exchange in config.exchanges}:
+        raise click.UsageError(f"{chosen[0].name} is fetched, and would be overwritten: change a list of your own")
     return chosen[0]
 
 

@@ -57,6 +57,13 @@ class Config:
         """``mode: observe``: forward at once, judge afterwards."""
         return self.mode == "observe"
 
+    @property
+    def there(self) -> Classifier:
+        """``classifier`` without the lists of exchanges that were never fetched: for who judges once and goes."""
+        awaited = {exchange.list for exchange in self.exchanges if not exchange.list.file.exists()}
+        hashes = tuple(listed for listed in self.classifier.hashes if listed not in awaited)
+        return self.classifier.model_copy(update={"hashes": hashes})
+
     def policy(self) -> Policy:
         """The rules and reactions, compiled. Its version hangs on all that a decision hangs on but lists' contents."""
         classifier = self.classifier.model_dump(
@@ -252,8 +259,8 @@ def _at_odds(document: Document, settings: File) -> list[Problem]:
     for index, listed in enumerate(settings.classifier.hashes):
         if listed.name in names:
             own = len(settings.classifier.hashes) - len(settings.exchanges)
-            place = ("classifier", "hashes", index) if index < own else ("exchanges", index - own)
-            line, column, node = document.nearest((*place, "name"))
+            at: Place = ("classifier", "hashes", index) if index < own else ("exchanges", index - own)
+            line, column, node = document.nearest((*at, "name"))
             message = f"two hash lists are named {node.quoted}"
             problems.append(document.problem(line, column, message, "each list a name of its own"))
         names.add(listed.name)

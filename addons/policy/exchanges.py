@@ -33,7 +33,7 @@ def _url(value: object) -> str:
     return value.rstrip("/")
 
 
-type Secret = Annotated[str, Field(min_length=1, max_length=1000, repr=False)]
+type Secret = Annotated[str, Field(min_length=1, max_length=1000)]
 
 
 class Exchange(Settings):
@@ -65,10 +65,10 @@ class Exchange(Settings):
     ] = "Industry"
     members: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(max_length=1000)] = ()
     user: Annotated[str, Field(min_length=1, max_length=1000)] | None = None
-    password: Secret | None = None
+    password: Annotated[Secret | None, Field(repr=False)] = None
     # stopncii
-    subscription_key: Secret | None = None
-    function_key: Secret | None = None
+    subscription_key: Annotated[Secret | None, Field(repr=False)] = None
+    function_key: Annotated[Secret | None, Field(repr=False)] = None
     # file
     file: Path | None = None
     match: Literal["md5", "sha256", "pdq"] | None = None
@@ -100,8 +100,8 @@ _OF_KIND = {
 
 def placed(exchange: Exchange, folder: Path) -> Exchange:
     """The same with its paths absolute from ``folder``."""
-    file = folder / exchange.file if exchange.file else None
-    return exchange.model_copy(update={"folder": folder / exchange.folder, "file": file})
+    file = {"file": folder / exchange.file} if exchange.file else {}
+    return exchange.model_copy(update={"folder": folder / exchange.folder, **file})
 
 
 def wrong_keys(document: Document, exchanges: tuple[Exchange, ...]) -> Iterator[Problem]:

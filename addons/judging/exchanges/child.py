@@ -28,7 +28,7 @@ class FetchFailedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """The last complete fetch (seconds since 1970), why fetching has failed since, and how many hashes there are."""
+    """The last complete fetch (seconds since 1970), why fetching has failed since, and how many hashes its list has."""
 
     fetched_at: float | None
     trouble: str
@@ -39,7 +39,7 @@ def state(exchange: Exchange) -> State:
     """What its files say. Blocks; raises FetchFailedError where they cannot be read."""
     try:
         with Store(exchange.state) as store:
-            return State(store.fetched_at, store.trouble, len(store))
+            return State(store.fetched_at, store.trouble, store.listed)
     except sqlite3.Error as error:
         raise FetchFailedError(f"{exchange.state} cannot be read ({error}): move it away to fetch afresh") from error
 
@@ -75,7 +75,7 @@ async def fetch(
 
     Raises FetchFailedError. Cancelled, it ends the process.
     """
-    order = Order(exchange.model_dump(mode="json"), seen, forced, seconds + 5, memory)
+    order = Order(exchange.model_dump(mode="json", exclude={"every"}), seen, forced, seconds + 5, memory)
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-P", "-m", "addons.judging.exchanges.fetch"),
         stdin=asyncio.subprocess.PIPE,

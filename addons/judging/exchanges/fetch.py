@@ -76,9 +76,8 @@ def fetch(exchange: Exchange, order: Order) -> Answer:
             finally:
                 # What did come is in force at once, and where nothing did the old list stays as it is.
                 if store.unwritten or not exchange.list.file.exists():
-                    editing.write(exchange.list, store.entries(exchange.name))
-                    store.written()
-            return Answer(fetched=True, hashes=len(store), records=records)
+                    store.written(editing.write(exchange.list, store.entries(exchange.name)))
+            return Answer(fetched=True, hashes=store.listed, records=records)
 
 
 def _take(exchange: Exchange, store: Store) -> int:
@@ -133,11 +132,10 @@ def told(error: Exception, exchange: Exchange) -> str:
     from requests import HTTPError, RequestException
 
     where = "the file" if exchange.kind == "file" else "the exchange"
-    if isinstance(error, HTTPError) and error.response.status_code in (401, 403):
+    status = error.response.status_code if isinstance(error, HTTPError) and error.response is not None else None
+    if status in (401, 403):
         keys = "user and password" if exchange.kind == "ncmec" else "subscription_key and function_key"
-        text = (
-            f"{where} does not let us in ({error.response.status_code}): check its {keys}, and that your access holds"
-        )
+        text = f"{where} does not let us in ({status}): check its {keys}, and that your access holds"
     elif isinstance(error, RequestException):
         text = f"{where} did not answer as it should: {error}"
     elif isinstance(error, MemoryError):

@@ -64,7 +64,8 @@ class Source(Protocol):
 
 def source(exchange: Exchange) -> Source:
     """The exchange, ready to be asked. Asks nothing yet."""
-    return {"ncmec": Ncmec, "stopncii": StopNcii, "file": Share}[exchange.kind](exchange)
+    kinds: Mapping[str, type[Ncmec | StopNcii | Share]] = {"ncmec": Ncmec, "stopncii": StopNcii, "file": Share}
+    return kinds[exchange.kind](exchange)
 
 
 class Ncmec:
@@ -138,8 +139,8 @@ class StopNcii:
     def deltas(self, checkpoint: str | None) -> Iterator[Delta]:
         """Hashes by themselves.
 
-        Not threatexchange's own ``fetch_iter``: that keeps withdrawn hashes (it looks for their status in the hash) and gives
-        each page the checkpoint of them all, so that a fetch which is cut off would miss the other pages for good.
+        Not threatexchange's own ``fetch_iter``: that keeps withdrawn hashes (it looks for their status in the hash) and
+        gives each page the checkpoint of them all: a fetch that is cut off would miss the other pages for good.
         """
         begun = dataclass_loads(checkpoint, StopNCIICheckpoint) if checkpoint else None
         start = begun.update_time if begun else stopncii.StopNCIIAPI.DEFAULT_START_TIME

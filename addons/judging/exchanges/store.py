@@ -129,10 +129,15 @@ class Store:
         with self._transaction():
             self._set(trouble=trouble)
 
-    def written(self) -> None:
-        """The list's file has all that is here."""
+    @property
+    def listed(self) -> int:
+        """Entries in the list's file, as it was last written."""
+        return int(str(self._get("listed") or 0))
+
+    def written(self, listed: int) -> None:
+        """The list's file has all that is here, in so many entries."""
         with self._transaction():
-            self._set(unwritten=None)
+            self._set(unwritten=None, listed=listed)
 
     def entries(self, source: str) -> Iterator[Entry]:
         """All hashes as a list has them, each once, with the remarks of all its records."""

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from classifier.hashlists import HashList, editing, reading
-from classifier.hashlists.editing import add, add_file, remove
+from classifier.hashlists.editing import add, add_file, remove, write
 from classifier.hashlists.entries import Kind
 from classifier.hashlists.parsing import Entry, entry_of
 from classifier.settings import HashListSettings
@@ -154,3 +154,15 @@ def test_changes_at_the_same_time_lose_none(tmp_path: Path) -> None:
         added = threads.map(lambda number: add(ours, [entry("md5", f"{number:032x}")]), range(40))
         assert sum(added) == 40
     assert len(HashList(ours)) == 40
+
+
+def test_written_anew_it_has_these_entries_and_no_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    listed = settings(tmp_path, f"# ours\nsha256,{SHA}\n")
+    assert write(listed, [entry("pdq", PDQ, "s", 'a "note", with a comma')]) == 1
+    assert listed.file.read_text() == f'kind,hash,source,note\npdq,{PDQ},s,"a ""note"", with a comma"\n'
+    assert len(HashList(listed)) == 1
+    before = listed.file.stat()
+    monkeypatch.setattr(editing, "MAX_ENTRIES", 1)
+    with pytest.raises(CannotStartError, match="more than 1 entries"):
+        write(listed, [entry("pdq", PDQ), entry("sha256", SHA)])
+    assert listed.file.stat() == before
