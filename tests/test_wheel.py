@@ -70,6 +70,7 @@ def test_everything_is_inside(wheel: Path) -> None:
     assert 0 < max(models) <= MAX_MODEL
     assert [name for name in sizes if name.startswith("addons/ledger/migrations/versions/")]
     assert "Provides-Extra: clip" in metadata
+    assert "Provides-Extra: exchanges" in metadata
     torch = [line for line in metadata.splitlines() if line.startswith("Requires-Dist: torch")]
     assert torch
     assert all("extra == 'clip'" in line for line in torch)

@@ -1,3 +1,5 @@
+import asyncio
+import hashlib
 import json
 import threading
 from pathlib import Path
@@ -8,6 +10,7 @@ from mitmproxy.test.tflow import tflow
 
 from addons.activitypub.references import MediaRef
 from addons.fetching.user_agents import manner
+from addons.judging.exchanges import schedule
 from addons.ledger.errors import LedgerError
 from addons.ledger.reading import Reader
 from addons.policy.config import Config
@@ -15,6 +18,7 @@ from addons.policy.decide import decide
 from addons.policy.words import Action, Cause, Context
 from addons.service import Service, fetch_settings
 from classifier import CannotStartError
+from classifier.hashlists import lists
 from tests import net, pictures
 from tests.addons.doors.opened import configured, create, write_list
 from tests.drawing import encode, textured
@@ -39,6 +43,31 @@ async def test_from_a_configuration_to_a_door_and_down_again(tmp_path: Path) -> 
             await service.close()
     with Reader.open(service.config.ledger.url) as reader:
         assert reader.rules(service.policy.version) == {"known": {"hash.ours": ">=1"}}
+
+
+async def test_what_an_exchange_gives_is_known_while_the_door_is_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(schedule, "SOON", (0, 0))
+    monkeypatch.setattr(lists, "RELOAD_EVERY", 0.0)
+    (tmp_path / "share.txt").write_text(f"video_sha256 {hashlib.sha256(FORBIDDEN).hexdigest()}\n")
+    exchange = {"name": "share", "kind": "file", "file": str(tmp_path / "share.txt")}
+    rules = [{"name": "shared", "when": {"hash.share": 1}, "do": "drop"}]
+    none = write_list(tmp_path / "none.csv")
+    async with pictures.host() as host:
+        service = Service.start(configured(tmp_path, none, host.port, {"exchanges": [exchange], "rules": rules}))
+        try:
+            ref = MediaRef(host.put("/forbidden.png", FORBIDDEN), "image", "/attachment/0/url")
+            async with asyncio.timeout(30):
+                while True:
+                    (medium,) = await service.judge.judge([ref], timeout=20)
+                    assert medium.judgement is not None
+                    if "hash.share" in medium.judgement.worst():
+                        break
+                    await asyncio.sleep(0.05)
+        finally:
+            await service.close()
+    assert decide(service.policy, Context("inbox"), [medium]).rule == "shared"
 
 
 @pytest.mark.parametrize(

@@ -29,12 +29,12 @@ class Exchanges:
         exchanges: Sequence[Exchange],
         *,
         fetch: Callable[..., Awaitable[Answer]] = child.fetch,
-        soon: tuple[float, float] = SOON,
+        soon: tuple[float, float] | None = None,
         retry: float = RETRY,
     ) -> None:
         self._exchanges = exchanges
         self._fetch = fetch
-        self._soon = soon
+        self._soon = soon or SOON
         self._retry = retry
         self._tasks: list[asyncio.Task[None]] = []
 

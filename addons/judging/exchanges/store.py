@@ -46,9 +46,13 @@ class Store:
     def __init__(self, path: Path, *, most: int = MAX_ENTRIES) -> None:
         """Open or make the file. Raises sqlite3.Error."""
         self._db = sqlite3.connect(path, timeout=BUSY, isolation_level=None)
-        self._db.executescript(_SCHEMA)
         self._most = most
-        self._count: int = self._db.execute("SELECT count(*) FROM hashes").fetchone()[0]
+        try:
+            self._db.executescript(_SCHEMA)
+            self._count: int = self._db.execute("SELECT count(*) FROM hashes").fetchone()[0]
+        except BaseException:
+            self._db.close()
+            raise
 
     def __enter__(self) -> Self:
         """Itself."""
