@@ -37,6 +37,7 @@ from PIL import (
 from classifier import icons, jxl, video
 from classifier.flatten import views
 from classifier.frames import Bounds, Decoded, DecodedFrame, HashedFrame, Undecoded, frame_of, pdq_of
+from classifier.keyed import in_full
 from classifier.parts import Needs, Parts
 from classifier.readings import colours
 from classifier.readings.colours import Recolour, recoloured, recolouring
@@ -48,7 +49,7 @@ from classifier.walking import BROKEN, MAX_WALK, TooLargeError, Walk, check_pixe
 
 __all__ = ["Bounds", "Decoded", "DecodedFrame", "HashedFrame", "Undecoded", "decode", "pdq_of", "prepare"]
 
-VERSION = "decode-3"
+VERSION = "decode-4"
 """Changes whenever the same bytes could give other frames."""
 
 # Named here so that Pillow finds them without importing all its plugins; the name says what may be opened at all.
@@ -181,15 +182,16 @@ def _decode(data: bytes, kind: Kind, bounds: Bounds, until: float, *, lenient: b
         count = getattr(image, "n_frames", 1) if kind.pillow in _HAS_ALL_ITS_PICTURES else 1
         if count > MAX_WALK:
             raise TooLargeError(f"it has {count} frames, more than {MAX_WALK}")
-        walk = Walk(image, kind, bounds, until, count, lenient)
+        shown = in_full(image, data, frames=count)
+        walk = Walk(shown, kind, bounds, until, count, lenient)
         wanted: list[int] = list(range(count))
         hashes: tuple[HashedFrame, ...] = ()
         if count > bounds.frames:
             wanted, hashes = walk.survey()
         frames = walk.take(wanted)
-        if recolour := recolouring(image, data):
+        if recolour := recolouring(shown, data):
             frames += tuple(_recoloured(walk, wanted[: bounds.frames], recolour))
-        exif = image.info.get("exif")
+        exif = shown.info.get("exif")
     if walk.orientation >= 5:
         width, height = height, width
     decoded = Decoded(kind.media_type, width, height, count, frames, lenient, hashes)
