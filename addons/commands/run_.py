@@ -1,6 +1,7 @@
 """``fediward run``: load the models, open the doors, and stay until told to stop."""
 
 import asyncio
+import gc
 import logging
 import os
 import sys
@@ -73,6 +74,9 @@ async def serve(config: Config) -> None:
     with told_to_stop() as (stop, hurry):
         click.echo("loading …", err=True)
         service = Service.start(config)
+        # What is loaded by now stays: each full round of the collector over it would hold up the doors (35 ms, measured).
+        gc.collect()
+        gc.freeze()
         try:
             await _doors(service, stop, hurry)
         finally:
