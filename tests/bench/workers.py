@@ -27,8 +27,8 @@ from tests.drawing import textured
 from tests.nats_server import Broker, broker
 from tests.sleeping import door, process, scores
 
-SLEEP, BATCH, SIDE, AT_ONCE = 0.2, 8, 224, 64
-"""Seconds of a forward pass and rows in it, pixels of a row's side, jobs at a time."""
+SLEEP, BATCH, SIDE, AT_ONCE, WARM = 0.2, 8, 224, 64, 3.0
+"""Seconds of a forward pass and rows in it, pixels of a row's side, jobs at a time, seconds that are not counted."""
 
 
 def pictures(count: int, side: int) -> Rows:
@@ -37,21 +37,27 @@ def pictures(count: int, side: int) -> Rows:
     return np.stack([np.asarray(one) for one in found])
 
 
-async def judged(workers: Workers, rows: Rows, jobs: int, at_once: int) -> float:
-    """Jobs a second: one row each, all answers right."""
-    turn = asyncio.Semaphore(at_once)
+async def judged(workers: Workers, rows: Rows, seconds: float) -> float:
+    """Jobs a second of one row each, all answers right, while so many clients each ask one after the other."""
+    ended: list[float] = []
 
-    async def one(number: int) -> None:
-        row = {"clip": rows[number % len(rows)][np.newaxis]}
-        async with turn:
+    async def asks(number: int) -> None:
+        while True:
+            row = {"clip": rows[number % len(rows)][np.newaxis]}
             assert await workers.judge(row, timeout=120) == scores(row)
+            ended.append(time.perf_counter())
+            number += AT_ONCE
 
-    began = time.perf_counter()
-    await asyncio.gather(*(one(number) for number in range(jobs)))
-    return jobs / (time.perf_counter() - began)
+    async with asyncio.TaskGroup() as group:
+        clients = [group.create_task(asks(number)) for number in range(AT_ONCE)]
+        await asyncio.sleep(WARM + seconds)
+        for client in clients:
+            client.cancel()
+    until = ended[-1]
+    return sum(at > until - seconds for at in ended) / seconds
 
 
-async def rate(server: Broker, count: int, jobs: int, rows: Rows) -> float:
+async def rate(server: Broker, count: int, seconds: float, rows: Rows) -> float:
     """Jobs a second with so many workers."""
     options = ("--seconds", str(SLEEP), "--batch", str(BATCH), "--side", str(SIDE))
     async with contextlib.AsyncExitStack() as stack:
@@ -60,8 +66,7 @@ async def rate(server: Broker, count: int, jobs: int, rows: Rows) -> float:
         workers = await stack.enter_async_context(door(server.url))
         await workers.ready(30)
         await net.until(lambda: workers.known == count)
-        await judged(workers, rows, AT_ONCE, AT_ONCE)
-        return await judged(workers, rows, jobs, AT_ONCE)
+        return await judged(workers, rows, seconds)
 
 
 async def way(server: Broker, side: int, rounds: int) -> float:
@@ -96,13 +101,13 @@ def packing(side: int) -> dict[str, float]:
 
 async def measure(options: argparse.Namespace, folder: Path) -> dict[str, object]:
     """One worker and two, in turns, and the way by itself."""
-    rounds, jobs = (1, 192) if options.quick else (3, 480)
+    rounds, seconds = (1, 5.0) if options.quick else (3, 15.0)
     rows = pictures(32, SIDE)
     rates: dict[int, list[float]] = {1: [], 2: []}
     async with broker(folder) as server:
         for _ in range(rounds):
             for count, found in rates.items():
-                found.append(await rate(server, count, jobs, rows))
+                found.append(await rate(server, count, seconds, rows))
                 say(options, f"{count} worker{'s' * (count - 1)}: {found[-1]:.1f} jobs/s")
         ways = {str(side): await way(server, side, 30 if options.quick else 200) for side in (224, 320)}
     one, two = median(rates[1]), median(rates[2])

@@ -224,6 +224,21 @@ async def test_both_of_two_workers_have_work(broker: Broker) -> None:
     assert min(one.judged, two.judged) > 8
 
 
+async def test_the_slower_of_two_workers_has_less(broker: Broker) -> None:
+    slow, quick = Sleeps(0.2, batch=1), Sleeps(0.01, batch=1)
+    turn = asyncio.Semaphore(16)
+    async with door(broker.url) as workers, working(broker.url, slow), working(broker.url, quick):
+        await speaking.known(workers, 2)
+
+        async def judged(seed: int) -> None:
+            async with turn:
+                assert await workers.judge(rows(seed), timeout=60) == scores(rows(seed))
+
+        await asyncio.gather(*(judged(seed) for seed in range(80)))
+    assert slow.judged + quick.judged == 80
+    assert slow.judged < 30  # dealt blindly, it would have had 40
+
+
 async def test_a_worker_killed_in_the_middle_costs_one_more_try(broker: Broker) -> None:
     async with (
         door(broker.url) as workers,
