@@ -144,7 +144,8 @@ class Bench:
         scored = number < self.options.nudity
 
         async def one(name: str) -> tuple[Judgement, dict[str, float]]:
-            data = await asyncio.to_thread(COPIES[name], image)
+            # Each its own: Pillow keeps what a file is saved with in the image, and other threads would save with it.
+            data = await asyncio.to_thread(COPIES[name], image.copy())
             judgement = await judged(engine, data)
             scores = judgement.worst() | ((await judged(nudity, data)).worst() if scored else {})
             kept = {symbol: score for symbol, score in scores.items() if symbol.startswith(("clip.", "nudity."))}

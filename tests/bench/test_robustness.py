@@ -1,10 +1,13 @@
 """What the bench counts: distances, shares, and that its tables go where a file has them."""
 
+import argparse
 from pathlib import Path
+
+from rich.progress import Progress
 
 from classifier.types import JudgedFrame, Judgement
 from tests.bench.copies import COPIES
-from tests.bench.robustness import KINDS, bits_apart, picture
+from tests.bench.robustness import KINDS, Bench, bits_apart, picture
 from tests.bench.robustness_counts import Found, change, share_of, spread
 from tests.bench.robustness_tables import BEGIN, END, write
 
@@ -55,3 +58,17 @@ def test_tables_replace_only_what_lies_between_the_marks(tmp_path: Path) -> None
     assert all(f"\n| {name} | " in text for name in COPIES)
     write(file, figures, "how it was made")
     assert file.read_text() == text
+
+
+async def test_the_real_engine_over_two_pictures() -> None:
+    """The first is a texture, which PDQ can hash; the third, a red circle, is not among them."""
+    bench = Bench(argparse.Namespace(count=2, others=1, nudity=1, seed=4), Progress(disable=True))
+    await bench.run()
+    found = bench.found.figures()
+    assert (found["pictures"], found["listed"], found["others"]) == (2, 2, 1)
+    copies = found["copies"]
+    assert [name for name, one in copies.items() if one["by_digest"]] == ["the file itself"]
+    assert all(one["recall"] == 1 for name, one in copies.items() if "EXIF" in name)
+    assert (copies["mirrored"]["recall"], copies["mirrored"]["recall_variants"]) == (0, 1)
+    assert copies["stored turned, EXIF 6"]["clip"] == copies["stored turned, EXIF 6"]["nudity"] == [0, 0]
+    assert copies["greyscale"]["clip"] > [0, 0]
