@@ -106,11 +106,12 @@ class Store:
         """
         count = self._count
         with self._transaction():
+            generation = self._generation
             for key, found in updates.items():
                 record = key if len(key) <= _MAX_KEY else hashlib.sha256(key.encode("utf-8", "replace")).hexdigest()
                 self._count -= self._db.execute("DELETE FROM hashes WHERE record = ?", (record,)).rowcount
                 rows = {
-                    (entry.kind, entry.hash): (entry.kind, entry.hash, record, self._generation, entry.note)
+                    (entry.kind, entry.hash): (entry.kind, entry.hash, record, generation, entry.note)
                     for one in found or ()
                     if isinstance(entry := entry_of(one.kind, one.hash, note=one.note[:MAX_FIELD]), Entry)
                 }

@@ -1,5 +1,7 @@
 import asyncio
 import logging
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -144,3 +146,8 @@ async def test_a_broken_state_is_said(tmp_path: Path) -> None:
     assert (await child.fetch(exchange)).hashes == 1
     with Store(exchange.state) as store:
         assert len(store) == 1
+
+
+def test_what_fetches_is_never_imported_where_the_doors_are() -> None:
+    code = "import sys, addons.service; print(sorted({'requests', 'faiss', 'threatexchange'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
