@@ -11,6 +11,7 @@ but some key frames. Of frames that differ from what is chosen only in something
 
 import io
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
@@ -39,6 +40,8 @@ HASHED = 2_000
 """Frames hashed besides those chosen."""
 SAME = 4
 """Bits that two hashes in turn may be apart for the later one to be left out (as in ``walking``)."""
+LAYERS = 3
+"""Pictures in one packet at most, as a stream of three spatial layers has."""
 STILL = 1.0
 """Levels by which a frame must differ from the one looked at before, for it to be hashed."""
 
@@ -153,7 +156,11 @@ class _Found:
 
     def add(self, walk: "_Walk", until: float, reading: str) -> None:
         """The frames chosen of one track, and the hashes of others."""
-        chosen = walk.chosen()
+        for layer, seen in enumerate(walk.layers):
+            self._add(walk, seen, until, f"{reading} layer {layer + 1}".lstrip() if layer else reading)
+
+    def _add(self, walk: "_Walk", seen: "_Seen", until: float, reading: str) -> None:
+        chosen = seen.chosen()
         screen = walk.screen
         for one in chosen:
             shot, number = one.frame, one.number + self.count
@@ -164,7 +171,7 @@ class _Found:
             upright = shot.size[::-1] if shot.orientation >= 5 else shot.size
             self.size = max(self.size, upright, key=lambda size: size[0] * size[1])
         taken = {one.number for one in chosen}
-        hashes = (one for one in _unlike(walk.hashed) if one.index not in taken)
+        hashes = (one for one in _unlike(seen.hashed) if one.index not in taken)
         self.hashes += (replace(one, index=one.index + self.count) for one in hashes)
         self.count += len(walk.track.times)
 
@@ -180,6 +187,25 @@ class _Found:
             self.size = cover.width, cover.height
 
 
+class _Seen:
+    """The frames looked at: their ``numbers``, the hashes of some, and those from which are ``chosen``."""
+
+    def __init__(self) -> None:
+        self.numbers: set[int] = set()
+        self.hashed: list[HashedFrame] = []
+        self.pool: Pool[_Shot] | None = None
+        self._before: Look | None = None
+
+    def chosen(self) -> list[Candidate[_Shot]]:
+        """Some of the frames looked at, in the order shown."""
+        return self.pool.chosen() if self.pool else []
+
+    def still(self, look: Look) -> bool:
+        """Whether the frame looks as the one before it."""
+        before, self._before = self._before, look
+        return before is not None and bool(np.abs(before - look).max() < STILL)
+
+
 class _Walk:
     """Looks at the frames of one track, coarse to fine. ``broken``: something in it cannot be decoded.
 
@@ -189,18 +215,18 @@ class _Walk:
     def __init__(self, track: Track, bounds: Bounds, began: float, seconds: float, share: float) -> None:
         self.track = track
         self.screen = Screen(track.stretch)
-        self.hashed: list[HashedFrame] = []
+        self.layers = [_Seen()]
+        """Of several pictures in a packet, each goes to the next: some players show the first, some the last."""
         self.broken = False
         self._bounds = bounds
         self._enough = began + ENOUGH * seconds
         self._last = began + LAST * seconds
         self._most = max(1, int(bounds.video_frames * share))
         self._most_hashed = int(HASHED * share)
-        self._seen: set[int] = set()
+        self._came: Counter[int] = Counter()
+        """Frames of each number that came since the decoder began anew."""
         self._seen_evenly = False
         self._starts: set[int] = {0}
-        self._pool: Pool[_Shot] | None = None
-        self._before: Look | None = None
 
     def look(self) -> None:
         """Key frames, then all others, until it is enough. Raises TooLargeError or BrokenError where it never is."""
@@ -208,20 +234,15 @@ class _Walk:
         self._key_frames()
         if track.whole:
             self._between()
-        if not self._seen or (unseen := self._unseen()) <= UNSEEN:
+        numbers = self.layers[0].numbers
+        if not numbers or (unseen := self._unseen()) <= UNSEEN:
             return
-        seen = (
-            f"{len(self._seen)} of its {len(track.times)} frames were seen, and {unseen:.0%} of it lie unseen in a row"
-        )
+        seen = f"{len(numbers)} of its {len(track.times)} frames were seen, and {unseen:.0%} of it lie unseen in a row"
         if not track.whole:
             raise TooLargeError(f"it is too large to be fetched whole; {seen}")
         if not self._time_left():
             raise TooLargeError(f"decoding it takes more computing time than decode.seconds allows: {seen}")
         raise BrokenError(f"too much of it cannot be decoded: {seen}")
-
-    def chosen(self) -> list[Candidate[_Shot]]:
-        """Some of the frames looked at, in the order shown."""
-        return self._pool.chosen() if self._pool else []
 
     def _time_left(self) -> bool:
         now = time.process_time()
@@ -233,7 +254,7 @@ class _Walk:
         return not self._seen_evenly
 
     def _unseen(self) -> float:
-        return widest(self.track.places, self._seen, whole=self.track.whole)
+        return widest(self.track.places, self.layers[0].numbers, whole=self.track.whole)
 
     def _key_frames(self) -> None:
         track = self.track
@@ -242,7 +263,7 @@ class _Walk:
                 return
             key = track.keys[at]
             frames = [*self._decode(key), *self._decode(None)]
-            track.codec.flush_buffers()
+            self._begin_anew()
             for frame in frames:
                 # Only the decoder knows whether it needed no other: a file may call any frame a key frame.
                 if frame.pict_type == _SURELY_A_PICTURE and not frame.is_corrupt:
@@ -252,6 +273,7 @@ class _Walk:
     def _between(self) -> None:
         """All frames, from each key frame to the next, the longest stretches first."""
         track = self.track
+        self._came.clear()
         starts = sorted(self._starts)
         ends = [*starts[1:], len(track.packets)]
         runs = sorted(zip(starts, ends, strict=True), key=lambda run: -self._length(*run))
@@ -275,7 +297,11 @@ class _Walk:
     def _drain(self, at: int) -> None:
         for frame in self._decode(None):
             self._look_at(frame, at)
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
         self.track.codec.flush_buffers()
+        self._came.clear()
 
     def _decode(self, at: int | None) -> list[VideoFrame]:
         try:
@@ -290,25 +316,30 @@ class _Walk:
         """``at``: the packet that was decoded last, for a decoder that does not say which one the frame came from."""
         check_pixels(frame.width, frame.height, "a frame", self._bounds)
         number = frame.pts if frame.pts is not None else self.track.packets[at].pts or 0
-        if number in self._seen or not 0 <= number < len(self.track.places):
+        if not 0 <= number < len(self.track.places):
             return
-        self._seen.add(number)
+        layer = self._came[number]
+        self._came[number] += 1
+        if layer >= LAYERS:
+            raise TooLargeError(f"it has more than {LAYERS} pictures in one packet")
+        if layer == len(self.layers):
+            self.layers.append(_Seen())
+        seen = self.layers[layer]
+        if number in seen.numbers:
+            return
+        seen.numbers.add(number)
         small = self.screen.small(frame, _SMALL)
         look = _look(small)
-        if len(self.hashed) < self._most_hashed and not self._still(look):
-            self.hashed.append(HashedFrame(number, *pdq_of(np.ascontiguousarray(small[..., :3]))))
+        if len(seen.hashed) < self._most_hashed and not seen.still(look):
+            seen.hashed.append(HashedFrame(number, *pdq_of(np.ascontiguousarray(small[..., :3]))))
         size = self.screen.size(frame)
         large = frame.width * frame.height > _FULL_HD
         shown = self.screen.shrunk(frame, size) if large else frame
-        if self._pool is None:
+        if seen.pool is None:
             held = sum(plane.buffer_size for plane in shown.planes)
-            self._pool = Pool(self._most, min(_POOL, _POOL_BYTES // max(1, held)))
+            seen.pool = Pool(self._most, min(_POOL, _POOL_BYTES // max(1, held)))
         shot = _Shot(shown, size, orientation_of(frame))
-        self._pool.offer(Candidate(number, self.track.places[number], look, shot))
-
-    def _still(self, look: Look) -> bool:
-        before, self._before = self._before, look
-        return before is not None and bool(np.abs(before - look).max() < STILL)
+        seen.pool.offer(Candidate(number, self.track.places[number], look, shot))
 
 
 def _look(small: Pixels) -> Look:

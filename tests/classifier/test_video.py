@@ -11,7 +11,7 @@ from classifier import video
 from classifier.decode import Bounds, Decoded, DecodedFrame, Undecoded, decode, decode_parts, prepare
 from classifier.parts import Needs, Parts
 from tests.drawing import encode, quadrants, shape, textured
-from tests.filming import RATE, film, moving, sound, with_circle
+from tests.filming import RATE, film, in_pairs, moving, sound, with_circle
 
 BOUNDS = Bounds(pixels=4_000_000, frames=8, seconds=20.0)
 
@@ -219,6 +219,21 @@ def test_a_kind_of_video_that_no_server_takes() -> None:
 @pytest.mark.parametrize("data", [film([shape()])[:40], b"\0\0\0\x10ftypisom\0\0\0\0" + bytes(5000)])
 def test_nothing_to_be_seen_is_undecodable(data: bytes) -> None:
     assert refused(data).cause == "undecodable"
+
+
+@pytest.mark.parametrize("hidden", [0, 1])
+def test_each_of_two_pictures_in_one_packet_is_looked_at(hidden: int) -> None:
+    pictures = [shape() if number % 2 == hidden else textured(number) for number in range(12)]
+    result = decoded(in_pairs(pictures))
+    assert result.count == 12
+    assert len(at_red(result)) == 6
+    assert {frame.reading for frame in result.frames} == {"", "layer 2"}
+
+
+def test_more_pictures_in_one_packet_than_any_encoder_makes() -> None:
+    answer = refused(in_pairs([shape()] * 8, video.LAYERS + 1))
+    assert (answer.cause, "in one packet" in answer.message) == ("too_large", True)
+    assert decoded(in_pairs([shape()] * 6, video.LAYERS)).count == 6
 
 
 # -- broken and hostile ------------------------------------------------------------------------------------------------
