@@ -23,6 +23,8 @@ _PREPARED, _UNDECODED, _NEEDS = b"P", b"U", b"N"
 _MAX_MESSAGE = 500
 _MAX_HASHES = 8_000
 """Two views of each frame that an animation may have, and as much again."""
+_MAX_FRAMES = 4_000
+"""Views of all frames and covers that any configuration allows, and more; each costs its share of a look-up."""
 _MAX_NUMBER = 1 << 31
 _MAX_RANGES = 1_000
 _MAX_FILE = 1 << 50
@@ -118,7 +120,7 @@ def _check(result: Prepared, inputs: Mapping[str, InputSpec]) -> None:
     for name, spec in inputs.items():
         _expect(result.rows[name].shape[1:] == (*spec.size, 3), "size of tiles")
         _expect(len(result.rows[name]) <= max(MAX_ROWS, len(result.frames)), "number of tiles")
-    _expect(result.frames, "no frame")
+    _expect(0 < len(result.frames) <= _MAX_FRAMES, "number of frames")
     for frame in result.frames:
         _check_hash(frame)
         _expect(_READING.fullmatch(frame.reading), "reading")

@@ -24,6 +24,9 @@ MAX_TASKS = 10_000
 START = 60.0
 """Seconds in which a process has to be ready."""
 
+MAX_SAID = 600
+"""Characters of what a process says of its failure: ours say 500 and a name."""
+
 _INLINE = 1 << 20
 """Bytes copied on the event loop (a third of a millisecond); more is copied in a thread."""
 
@@ -178,7 +181,7 @@ class Pool:
         else:
             answer = await self._aside(process.read, first, rest)
         if status == FAILED:
-            raise FailedError(answer[0].decode(errors="replace"))
+            raise FailedError(_fit_for_a_log(answer[0]))
         return answer
 
     async def _ready(self, slot: _Slot) -> Process:
@@ -201,7 +204,7 @@ class Pool:
         status, first, rest = heard
         text, _ = process.read(first, rest)
         if status == FAILED:
-            raise FailedError(text.decode(errors="replace"))
+            raise FailedError(_fit_for_a_log(text))
         self.sandbox = msgspec.json.decode(text, type=Report)
         process.ready = True
 
@@ -241,3 +244,8 @@ class Pool:
         if code == -signal.SIGXCPU:
             return OverworkedError(f"it took more than {self._limits.cpu:g} s of computing")
         return CrashedError(f"the decoding process died ({how(code)})")
+
+
+def _fit_for_a_log(text: bytes) -> str:
+    """What a process says that may have been taken over, or what it quotes of a file: one line of bounded length."""
+    return "".join(char if char.isprintable() else "?" for char in text[:MAX_SAID].decode(errors="replace"))

@@ -83,6 +83,7 @@ def test_what_libraries_quote_is_made_fit_for_a_log() -> None:
         replace(GOOD, height=-1),
         replace(GOOD, count=1 << 31),
         replace(GOOD, frames=()),
+        replace(GOOD, frames=(FRAME,) * 4001),
         replace(GOOD, duration=float("nan")),
         replace(GOOD, duration=-1.0),
         replace(GOOD, marks=("hash.ours",)),
@@ -116,6 +117,7 @@ def test_bounds_may_be_reached() -> None:
     most = replace(
         GOOD,
         count=(1 << 31) - 1,
+        frames=(FRAME,) * 4000,
         marks=("file.x",) * 16,
         hashes=(HashedFrame(1, "ab" * 32, 100),) * 8000,
         rows={**GOOD.rows, "clip": np.zeros((MAX_ROWS, 4, 6, 3), np.uint8)},

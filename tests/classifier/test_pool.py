@@ -22,7 +22,7 @@ from classifier.pool import (
     UnavailableError,
 )
 from classifier.types import CannotStartError
-from tests.classifier.tasks import ask, hoard, ready, say, sizes, twice
+from tests.classifier.tasks import ask, fail, hoard, ready, say, sizes, twice
 from tests.processes import lives
 
 LIMITS = Limits(memory=256 << 20, cpu=1.0, wall=60.0)
@@ -264,6 +264,12 @@ async def test_nonsense_is_a_crash(said: bytes) -> None:
         await pool.close()
 
 
+async def test_what_is_said_of_a_failure_is_fit_for_a_log(pool: Pool) -> None:
+    with pytest.raises(FailedError) as caught:
+        await pool.run(fail, b"no\r\nadmin \x1b[2J" + b"x" * 100_000)
+    assert str(caught.value) == "no??admin ?[2J" + "x" * (pools.MAX_SAID - len("no??admin ?[2J"))
+
+
 async def test_what_is_said_unasked_is_no_answer_to_the_next_task(pool: Pool) -> None:
     await ask(pool, abs, -1)
     before = pool.pids
@@ -305,7 +311,7 @@ def test_processes_end_when_their_parent_is_killed(task: str) -> None:
     script = (
         "import asyncio, os, signal, time\n"
         "from classifier.pool import Limits, Pool\n"
-        "from tests.classifier.tasks import ask, hoard, ready\n"
+        "from tests.classifier.tasks import ask, fail, hoard, ready\n"
         "pool = Pool(1, Limits(1 << 28, 1, 1), ready); pool.warm_up()\n"
         "async def main():\n"
         f"    task = asyncio.ensure_future(ask(pool, {task}, 60)); await asyncio.sleep(0.5)\n"
