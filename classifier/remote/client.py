@@ -46,8 +46,9 @@ PATIENCE, SHORT_PATIENCE = 3.0, 1.0
 """Seconds after the start in which a first worker is waited for; later it is there, or it is not. The second where its
 work can be done here."""
 UNEVEN = 4
-"""Jobs of ours that one worker may have more than another, before the next goes to that other. Two equal workers did 1.99
-times as much as one, and 1.91 when dealt to blindly (tests/bench/workers.py); of unequal ones the slower has less."""
+"""Jobs of ours that one worker may have more than another, before the next goes to that other. Two equal workers did
+1.99 times as much as one, and 1.91 when dealt to blindly (tests/bench/workers.py); of unequal ones the slower has less.
+"""
 _BOX = 64
 """Answers that a job may have waiting; more than beats, in the time of one, is nonsense."""
 _NO_RESPONDERS = "503"
