@@ -72,8 +72,8 @@ class FrameHash:
 class HashMatch:
     """One entry of a hash list that a file or frame matched: ``distance`` bits from it, 0 for a file.
 
-    ``frame``: its place in the judgement's frames, None for the whole file; ``variant``: how the frame was turned or
-    mirrored to match, empty where it matched as it is.
+    ``frame``: the frame's index, None for the whole file; ``variant``: how the frame was turned or mirrored to match,
+    empty where it matched as it is.
     """
 
     list: str

@@ -32,8 +32,8 @@ SHOWN_FROM = 0.01
 class Checked:
     """One file's outcome; ``action`` is None where it could not be read.
 
-    ``symbols`` holds each symbol's highest score over the frames, ``pdq`` the first frame's that has one; ``ms`` runs
-    from bytes to decision.
+    ``symbols`` holds each symbol's highest score over the frames, ``pdq`` the first frame's that has one; ``frame`` is
+    the one that decided, in words, empty for the whole file; ``ms`` runs from bytes to decision.
     """
 
     file: str
@@ -47,6 +47,7 @@ class Checked:
     message: str = ""
     matches: tuple[str, ...] = ()
     allowed: str | None = None
+    frame: str = ""
 
 
 @click.command("check")
@@ -141,6 +142,7 @@ class _Checker:
 
     async def check(self, file: Path) -> Checked:
         """One file, whatever becomes of it."""
+        from addons.commands.reading import shown_frame
         from addons.policy.decide import decide
         from addons.policy.words import Cause, Medium
         from classifier.types import CannotJudgeError
@@ -163,6 +165,7 @@ class _Checker:
         ms = (time.perf_counter() - began) * 1000
         cause = decision.cause or medium.cause
         found = medium.judgement
+        frame = decision.deciding.frame if decision.deciding else None
         return Checked(
             file=str(file),
             sha256=found.sha256 if found else _sha256(data, self._max_bytes),
@@ -175,6 +178,7 @@ class _Checker:
             message=medium.message,
             matches=tuple(_told(match) for match in found.matches) if found else (),
             allowed=decision.allowed,
+            frame=shown_frame(frame, found.frames) if found and frame is not None and len(found.frames) > 1 else "",
         )
 
 
@@ -204,7 +208,10 @@ def _as_json(one: Checked) -> dict[str, object]:
         "symbols": one.symbols,
         "rule": one.rule,
         "cause": one.cause,
+        "message": one.message,
         "allowed": one.allowed,
+        "frame": one.frame or None,
+        "matches": one.matches,
         "action": one.action,
         "ms": round(one.ms, 1),
     }
@@ -221,6 +228,8 @@ def _print_table(checked: Sequence[Checked]) -> None:
         scores = sorted(one.symbols.items(), key=lambda pair: (-pair[1], pair[0]))
         shown = [f"{name} {score:.2f}" for name, score in scores if score >= SHOWN_FROM]
         because = [f"rule {one.rule}"] if one.rule else [f"allow list {one.allowed}"] if one.allowed else []
+        if because and one.frame:
+            because[0] += f", {one.frame}"
         if one.cause:
             because.append(f"{one.cause}: {one.message}")
         table.add_row(

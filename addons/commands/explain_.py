@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from addons.commands.reading import Trouble, ledger_options, open_reader, plain, shown_time
+from addons.commands.reading import Trouble, ledger_options, open_reader, plain, shown_frame, shown_time
 from addons.ledger import Entry, EntryMedium, LedgerError
 from addons.ledger.asked import symbol_tests
 from addons.ledger.clean import printable, printable_body, printable_json
@@ -116,12 +116,12 @@ def _why(entry: Entry, rules: dict[str, Any]) -> list[str]:
     else:
         first = "  No rule and no cause applied"
     done = _DONE.get(entry.action, entry.action) if entry.mode == "enforce" else "was forwarded all the same"
-    lines = [f"{first}{_where(deciding)}; it {done}."]
+    lines = [f"{first}{_where(entry, deciding)}; it {done}."]
     if deciding is not None:
         lines += _figures(entry, deciding, rules)
     for hit in entry.hits:
         if hit is not deciding:
-            lines.append(f"  Also applied: {_name(hit)}, {hit.action}{_where(hit)}.")
+            lines.append(f"  Also applied: {_name(hit)}, {hit.action}{_where(entry, hit)}.")
             lines += _figures(entry, hit, rules)
     return lines
 
@@ -136,16 +136,21 @@ def _decided(entry: Entry, hit: Hit) -> bool:
     return (str(hit.action), hit.rule, hit.cause) == (entry.action, entry.rule, entry.cause)
 
 
-def _where(hit: Hit | None) -> str:
+def _where(entry: Entry, hit: Hit | None) -> str:
     if hit is None or hit.medium is None:
         return ""
-    frame = "" if hit.frame is None else f", frame {hit.frame}"
+    medium = _medium_of(entry, hit)
+    frame = "" if hit.frame is None else f", {shown_frame(hit.frame, medium.frames if medium else ())}"
     return f" on medium {hit.medium + 1}{frame}"
+
+
+def _medium_of(entry: Entry, hit: Hit) -> EntryMedium | None:
+    return next((medium for medium in entry.media if medium.index == hit.medium), None)
 
 
 def _figures(entry: Entry, hit: Hit, rules: dict[str, Any]) -> list[str]:
     """Scores and thresholds of what the hit's rule asked, or why its medium could not be judged."""
-    medium = next((medium for medium in entry.media if medium.index == hit.medium), None)
+    medium = _medium_of(entry, hit)
     if hit.cause is not None:
         return [f"    {medium.message}"] if medium and medium.message else []
     if hit.allowed is not None:
@@ -191,7 +196,7 @@ def _medium(medium: EntryMedium) -> list[str]:
     if medium.version:
         lines.append(f"     judged{took} by {medium.version}{' (known already)' if medium.cached else ''}")
     for match in medium.matches:
-        frame = "" if match.frame is None else f", frame {match.frame}"
+        frame = "" if match.frame is None else f", {shown_frame(match.frame, medium.frames)}"
         frame += f" {match.variant}" if match.variant else ""
         note = f", {match.note}" if match.note else ""
         lines.append(
@@ -207,6 +212,6 @@ def _frame(frame: JudgedFrame) -> list[str]:
     scores = sorted(frame.symbols.items(), key=lambda item: (-item[1], item[0]))
     told = ", ".join(f"{name} {score:.3f}" for name, score in scores) or "no symbols"
     return [
-        f"     frame {frame.index}: {told}",
+        f"     {shown_frame(frame.index, (frame,))}: {told}",
         f"       pdq {frame.pdq}" if frame.pdq else "       pdq none (too flat)",
     ]

@@ -1,8 +1,8 @@
-"""What the commands that read the ledger share: its options, opening it, and an entry as JSON."""
+"""What the commands share that read the ledger or show judgements: options, opening it, words for times and frames."""
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import msgspec
 from rich.console import Console
 
 from addons.ledger import Entry, LedgerError, Reader
+from classifier import JudgedFrame
 
 PIPE_WIDTH = 240
 """Columns of a table that goes into a pipe or file."""
@@ -74,6 +75,14 @@ def console() -> Console:
 def shown_time(at: datetime) -> str:
     """``2026-01-31 23:59:59Z``."""
     return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z"
+
+
+def shown_frame(index: int, frames: Sequence[JudgedFrame]) -> str:
+    """``frame 12 (3.2 s, trailing video)``: the frame of that index, and where it stood, if that is known."""
+    frame = next((frame for frame in frames if frame.index == index), None)
+    at = "" if frame is None or frame.at is None else f"{frame.at:.1f} s"
+    told = ", ".join(word for word in (at, frame.reading if frame else "") if word)
+    return f"frame {index} ({told})" if told else f"frame {index}"
 
 
 def plain(entry: Entry) -> dict[str, Any]:

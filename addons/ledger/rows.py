@@ -108,7 +108,13 @@ def _frame(frame: JudgedFrame) -> Values:
     # JSON knows no NaN; a score that is none is left out, as a detector that did not say.
     scores = sorted(frame.symbols.items(), key=lambda item: -item[1])[:SYMBOLS]
     symbols = {bounded(name, NAME): round(float(score), 6) for name, score in scores if math.isfinite(score)}
-    return {"index": frame.index, "symbols": symbols, "pdq": frame.pdq}
+    return {
+        "index": frame.index,
+        "symbols": symbols,
+        "pdq": frame.pdq,
+        "at": frame.at,
+        "reading": bounded(frame.reading, NAME),
+    }
 
 
 def _match(match: HashMatch) -> Values:

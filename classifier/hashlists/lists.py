@@ -61,8 +61,8 @@ class Lists:
     def look_up(self, judgement: Judgement) -> Judgement:
         """The judgement with what the hash lists say of it now: symbols ``hash.<name>`` and the matches.
 
-        A file's digests speak for each of its frames, a PDQ hash for its own frame. ``HashMatch.frame`` counts in
-        ``judgement.frames``, to which are added, with the lists' symbols alone, frames that no detector looked at.
+        A file's digests speak for each of its frames, a PDQ hash for its own frame. To ``judgement.frames``
+        are added, with the lists' symbols alone, frames that no detector looked at.
         Takes well under a millisecond for lists of thousands, and about one a frame for lists of millions.
         """
         self.watch()
@@ -82,7 +82,7 @@ class Lists:
                     symbols[known.symbol] = 1.0
             for place, found in known.match_frames(judgement.frames).items():
                 added[place][known.symbol] = 1.0
-                matches.extend(replace(match, frame=place) for match in found)
+                matches.extend(replace(match, frame=judgement.frames[place].index) for match in found)
         if not matches:
             return judgement
         frames = [

@@ -10,6 +10,7 @@ from addons.cli import main
 from addons.commands.check_ import AT_ONCE
 from classifier.decode import pdq_of
 from tests.drawing import animation, encode, shape, textured
+from tests.filming import film
 
 CONFIG = """\
 server: {upstream: http://127.0.0.1:1, listen: 127.0.0.1:2}
@@ -94,10 +95,12 @@ def test_each_outcome(folder: Path) -> None:
         ("largest.png", "pass", None, None),
     ]
     for line in lines:
-        assert list(line) == ["file", "sha256", "pdq", "symbols", "rule", "cause", "allowed", "action", "ms"]
+        assert " ".join(line) == "file sha256 pdq symbols rule cause message allowed frame matches action ms"
+        assert bool(line["message"]) == bool(line["cause"])
         assert line["ms"] > 0 or line["cause"]
         if line["rule"] == "known":
             assert line["symbols"]["hash.ours"] == 1.0
+            assert line["matches"]
         else:
             assert "hash.ours" not in line["symbols"]
         if Path(line["file"]).name != "large.png":
@@ -130,6 +133,15 @@ def test_a_turned_picture_where_the_list_asks_for_it(folder: Path) -> None:
     assert json.loads(check(folder, "turned.png", "--json").stdout)["action"] == "pass"
     assert json.loads(check(folder, "turned.png", "--json", config="turns.yaml").stdout)["rule"] == "known"
     assert "turned 270°" in check(folder, "turned.png", config="turns.yaml").stdout
+
+
+def test_the_frame_that_decided_is_told(folder: Path) -> None:
+    square, dark, circle = shape("square", "blue"), shape("square", "blue", "black"), shape("circle", "red", "white")
+    (folder / "late.gif").write_bytes(animation([square, dark, circle]))
+    (folder / "film.mp4").write_bytes(film([shape("square", "blue", "white", 256, 192), *3 * [textured(2)]], rate=1))
+    assert json.loads(check(folder, "late.gif", "--json", config="config.yaml").stdout)["frame"] == "frame 2"
+    assert "rule forbidden-shape, frame 2" in check(folder, "late.gif", config="config.yaml").stdout
+    assert json.loads(check(folder, "film.mp4", "--json").stdout)["frame"] == "frame 1 (1.0 s)"
 
 
 def test_many_files_come_in_order(folder: Path) -> None:

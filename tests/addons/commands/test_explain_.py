@@ -10,7 +10,7 @@ from addons.cli import main
 from addons.ledger import Ledger
 from addons.policy.words import Action, Cause, Decision, Hit, Medium
 from classifier import HashMatch, JudgedFrame
-from tests.addons.ledger.samples import FAILED, GOOD, JUDGED, WALK, entry, write
+from tests.addons.ledger.samples import FAILED, GOOD, JUDGED, MATCH, WALK, entry, write
 
 EVIL = "\x1b[2J\x9b1m\u202e\r\nforged: line"
 WHEN = {"clip.minor": ">0.5", "any": [{"hash.*": "=1"}, {"clip.drawn": ">0.9"}], "not": {"hash.ours": "<1"}}
@@ -51,7 +51,7 @@ def test_a_rule_is_explained_with_scores_and_thresholds(url: str) -> None:
         "came from 203.0.113.9",
         f"image/gif, 640 x 480, 2 frame(s) judged; sha256 {'ab' * 32}",
         "judged in 12 ms by clip-1",
-        f"on the list ours: pdq {'cd' * 32}, distance 12, frame 1, from a drawn square, note",
+        f"on the list ours: pdq {'cd' * 32}, distance 12, frame 3, from a drawn square, note",
         "frame 0: clip.minor 0.250",
         "pdq none (too flat)",
         "frame 3: hash.ours 1.000, clip.minor 0.750",
@@ -111,6 +111,18 @@ def test_an_allow_list_is_named(url: str) -> None:
     told = run(url, "part").stdout
     assert 'The rule "forbidden" decided on medium 1, frame 1' in told
     assert 'Also applied: allow list "fine", pass on medium 1, frame 0.' in told
+
+
+def test_a_frame_is_told_with_its_place(url: str) -> None:
+    """Seconds into a video, or which of a file's readings it belongs to: else nobody finds what was found."""
+    frames = (JudgedFrame(0, {}, at=0.0), JudgedFrame(40, {"clip.minor": 1.0}, at=3.25, reading="motion"))
+    rule = Hit(Action.DROP, rule="forbidden", medium=0, frame=40)
+    media = (replace(GOOD, judgement=replace(JUDGED, frames=frames, matches=(replace(MATCH, frame=0),))),)
+    write(url, entry(id="one", decision=Decision(Action.DROP, rule, (rule,)), media=media))
+    told = run(url, "one").stdout
+    assert 'The rule "forbidden" decided on medium 1, frame 40 (3.2 s, motion); it was dropped' in told
+    assert "frame 40 (3.2 s, motion): clip.minor 1.000" in told
+    assert "distance 12, frame 0 (0.0 s), from" in told
 
 
 def test_json(url: str) -> None:

@@ -14,7 +14,7 @@ WALK = Walk(
     (), (), (), ("Create", "Note"), "https://a.example/act/1", "https://a.example/u/eve", "https://a.example/n/1"
 )
 CONTEXT = Context("inbox", "a.example", "https://a.example/u/eve", ("Create", "Note"), "lemmy")
-MATCH = HashMatch("ours", "pdq", "cd" * 32, 12, "a drawn square", "note", 1)
+MATCH = HashMatch("ours", "pdq", "cd" * 32, 12, "a drawn square", "note", 3)
 JUDGED = Judgement(
     "ab" * 32,
     "image/gif",
