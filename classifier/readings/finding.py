@@ -21,6 +21,8 @@ def find(data: bytes, kind: Kind, exif: bytes, check: Callable[[], None]) -> Fou
         others.append(items.look(data, kind))
     elif kind.pillow == "TIFF":
         others.append(inner_pictures(data))
+    if kind.pillow in ("AVIF", "HEIF", "JXL"):
+        others.append(items.film(data, kind))
     for other in others:
         found.readings += other.readings
         found.marks |= other.marks

@@ -12,6 +12,9 @@ MAX_ITEMS = 3
 """Thumbnails that are judged; one more is a mark."""
 
 _MP4 = Kind("video/mp4", video="mov")
+_SEQUENCE = (b"pict", b"av01")
+"""Handler and coding of AVIF's own sequence (av1-avif 3), beside which there may be its alpha."""
+_ALPHA = (b"auxv", b"av01")
 _GAIN_MAP = (b"hdrgainmap", b"tmap")
 
 
@@ -43,6 +46,29 @@ def look(data: bytes, kind: Kind) -> Found:
             copy[place + 4 : place + 8] = b"xxxx"
         found.readings.append(Reading("thumbnail", bytes(copy), kind))
     return found
+
+
+def film(data: bytes, kind: Kind) -> Found:
+    """What players of videos show of the picture file ``data``, where that is not its own sequence: a file can be both,
+    and what it is said to be decides."""
+    moov = find(data, b"moov")
+    if moov is None or kind.pillow == "HEIF":  # whose sequence is read as players do
+        return Found()
+    tracks = [_track(data, box) for box in walk(data, moov.body, moov.end) if box.kind == b"trak"]
+    if kind.pillow == "AVIF" and tracks.count(_SEQUENCE) == 1 and {*tracks} <= {_SEQUENCE, _ALPHA}:
+        return Found()
+    return Found([Reading("video", data, _MP4)])
+
+
+def _track(data: bytes, box: Box) -> tuple[bytes, bytes]:
+    """Its handler and the coding of its samples (ISO/IEC 14496-12 §8.4.3, §8.5.2); empty where it does not say."""
+    media = find(data, b"mdia", box.body, box.end)
+    handler = find(data, b"hdlr", media.body, media.end) if media else None
+    inner = media
+    for kind in (b"minf", b"stbl", b"stsd"):
+        inner = find(data, kind, inner.body, inner.end) if inner else None
+    said = data[handler.body + 8 : handler.body + 12] if handler else b""
+    return said, data[inner.body + 12 : inner.body + 16] if inner else b""
 
 
 def _thumbnails(data: bytes, iref: Box) -> dict[int, list[int]]:

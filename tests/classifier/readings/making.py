@@ -11,7 +11,7 @@ import av
 import numpy as np
 from PIL import Image
 
-from classifier.boxes import find
+from classifier.boxes import boxes, find
 from classifier.decode import Bounds, Decoded, decode
 from classifier.flatten import Pixels
 from tests.drawing import animation, encode, shape, textured
@@ -220,3 +220,14 @@ def _place_at(data: bytes) -> tuple[int, bytes]:
     return iloc + 8 + 4 + wide + (data[iloc + 5] >> 4) + 2, bytes(data[iloc + 4 : iloc + 6]).replace(
         b"\x44\x40", b"\x44\x00"
     )
+
+
+def with_video(picture: bytes, video: bytes) -> bytes:
+    """A file of boxes that is both: ``video``, an MP4, has its boxes behind the picture's, and is found there."""
+    parts = {one.kind: one for one in boxes(video)}
+    media, head = (bytearray(video[parts[kind].start : parts[kind].end]) for kind in (b"mdat", b"moov"))
+    at = head.index(b"stco") + 8
+    for place in range(at + 4, at + 4 + 4 * int.from_bytes(head[at : at + 4], "big"), 4):
+        offset = int.from_bytes(head[place : place + 4], "big") - parts[b"mdat"].start + len(picture)
+        head[place : place + 4] = offset.to_bytes(4, "big")
+    return picture + bytes(media + head)

@@ -13,7 +13,9 @@ from tests.classifier.readings.making import (
     heif_with_thumbnail,
     readings,
     with_gain_map,
+    with_video,
 )
+from tests.classifier.test_jxl import jxl
 from tests.drawing import animation, encode
 
 
@@ -58,3 +60,15 @@ def test_of_avif_both_the_still_picture_and_the_sequence(brand: bytes) -> None:
     assert len(result.frames) == 3
     honest = animation([photo, photo.rotate(180)], "AVIF")
     assert readings(honest) == ["", ""]
+
+
+@pytest.mark.parametrize("format", ["AVIF", "JXL"])
+def test_a_picture_that_is_a_video_to_players(format: str) -> None:
+    picture = jxl(PHOTO, usecontainer=True) if format == "JXL" else encode(PHOTO, format)
+    result = decoded(with_video(picture, film(CIRCLE)))
+    assert set(circles(result)) == {"video"}
+
+
+def test_a_picture_that_is_a_video_without_pictures_is_marked() -> None:
+    broken = with_video(jxl(PHOTO, usecontainer=True), film(CIRCLE)).replace(b"stsz", b"xxxx")
+    assert decoded(broken).marks == ("file.video",)
