@@ -66,9 +66,9 @@ def read(
     """
     reading = _Reading(path, match)
     try:
+        if not stat.S_ISREG(path.stat().st_mode):  # before it is opened: a pipe would be waited for
+            raise CannotStartError(f"the hash list {path} is not a regular file")
         with path.open("rb") as file:
-            if not stat.S_ISREG(path.stat().st_mode):
-                raise CannotStartError(f"the hash list {path} is not a regular file")
             left = MAX_BYTES
             rest = b""
             while block := file.read(_BLOCK):
