@@ -319,7 +319,8 @@ def _missing_lists(document: Document, settings: File) -> list[Problem]:
         if not listed.file.is_file():
             line, column, node = document.nearest(("classifier", "hashes", index, "file"))
             message = f"there is no file {node.quoted}, or it cannot be read"
-            problems.append(document.problem(line, column, message, "a CSV of kind,hash,source,note"))
+            expected = "a list of known hashes (`fediward hashes add` or `import` begins one)"
+            problems.append(document.problem(line, column, message, expected))
     return problems
 
 
