@@ -215,8 +215,8 @@ class Engine:
         clock = asyncio.get_running_loop().time
         if flight.deadline <= clock():
             raise CannotJudgeError("timeout", "its turn came too late")
-        version = self.version
         inputs = await self._backend.ready(flight.deadline - clock())
+        version = self.version  # known once there is a worker
         began = time.perf_counter()
         prepared = await self._decoder.decode(flight.data, inputs)
         self.metrics.decoding.observe(time.perf_counter() - began)

@@ -18,8 +18,9 @@ from classifier.process import GoneError, Packed, Process, how
 from classifier.sandbox import Report
 from classifier.types import CannotStartError
 
-MAX_TASKS = 10_000
-"""A process is replaced after this many tasks, so that what a library leaks, or a file left behind, does not add up."""
+MAX_TASKS = 1_000
+"""A process is replaced after this many tasks: what a library leaks does not add up, and one that some file's bytes have
+taken over, which could lie about the files after it, does not stay."""
 
 START = 60.0
 """Seconds in which a process has to be ready."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from addons.policy.problems import ConfigError, Problem
+from addons.policy.problems import ConfigError, Problem, masked
 
 INVALID = 2
 
@@ -61,7 +61,7 @@ def _as_json(problem: Problem) -> dict[str, str | int | None]:
         "severity": "warning" if problem.warning else "error",
         "line": problem.line,
         "column": problem.column,
-        "message": problem.message,
+        "message": masked(problem.message),
         "expected": problem.expected,
         "hint": problem.hint,
     }

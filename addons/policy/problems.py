@@ -1,9 +1,13 @@
 """What is wrong with a configuration, told like a compiler: where, the line, a caret, what was expected, a guess."""
 
 import difflib
+import re
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
+
+_USER = re.compile(r"(?<=://)[^\s\"'/]+(?=@)")
+"""User and password of a URL, as in ``nats://user:password@host``."""
 
 _WIDEST = 160
 """Columns of a line that are shown; a longer one is cut around the caret."""
@@ -14,7 +18,7 @@ class Problem:
     """One thing that is wrong (or, as a ``warning``, risky) at a place in a file.
 
     ``line`` and ``column`` count from 1, in characters; ``source`` is that line as written in the file, so that a
-    value which came from the environment is never shown.
+    value which came from the environment is never shown. Nor is what stands before the ``@`` of a URL.
     """
 
     file: str
@@ -37,7 +41,7 @@ class Problem:
             parts.append(f"  expected: {self.expected}")
         if self.hint:
             parts.append(f"  {self.hint}")
-        return "\n".join(parts)
+        return masked("\n".join(parts))
 
 
 class ConfigError(Exception):
@@ -50,6 +54,11 @@ class ConfigError(Exception):
     def __str__(self) -> str:
         """Every problem, a blank line between them."""
         return "\n\n".join(str(problem) for problem in self.problems)
+
+
+def masked(text: str) -> str:
+    """The text with stars, as many as there are characters, for users and passwords in URLs."""
+    return _USER.sub(lambda found: "*" * len(found[0]), text)
 
 
 def in_order(problems: Iterable[Problem]) -> tuple[Problem, ...]:

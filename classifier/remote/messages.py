@@ -17,7 +17,7 @@ VERSION = 1
 
 MAX_ROWS = 256
 """Rows of one job for one detector."""
-MAX_SIDE = 2048
+MAX_SIDE = 640
 """Pixels of a row's side."""
 MAX_LEFT = 600.0
 """Seconds that a job may be given."""

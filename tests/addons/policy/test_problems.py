@@ -1,6 +1,6 @@
 import pytest
 
-from addons.policy.problems import ConfigError, Problem, did_you_mean, in_order, one_of
+from addons.policy.problems import ConfigError, Problem, did_you_mean, in_order, masked, one_of
 
 
 def test_a_problem_is_printed_like_a_compilers() -> None:
@@ -50,6 +50,24 @@ def test_a_long_line_is_cut_around_the_caret() -> None:
 
 def test_control_characters_do_not_reach_the_terminal() -> None:
     assert "\x1b" not in str(Problem("c", 1, 1, "m", source="\x1b[2Jx"))
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("nats://judge:secret@host:4222", "nats://************@host:4222"),
+        ("[tls://a:p@ss@one, tls://t0ken@two]", "[tls://******@one, tls://*****@two]"),
+        ("postgresql://u:${PW}@127.0.0.1/x", "postgresql://*******@127.0.0.1/x"),
+        ("https://example.org/@user", "https://example.org/@user"),
+        ("nats://host:4222", "nats://host:4222"),
+        ("a@b.example", "a@b.example"),
+    ],
+)
+def test_no_password_of_a_url_is_shown(text: str, shown: str) -> None:
+    assert masked(text) == shown
+    told = str(Problem("c", 1, 3, f'"{text}" cannot be', f"not {text}", f"hint {text}", source=f"  x: {text}"))
+    assert told.count(shown) == 4
+    assert "secret" not in told
 
 
 def test_an_error_holds_every_problem_once_and_in_order() -> None:
