@@ -44,9 +44,14 @@ class Threshold:
         return math.ceil(_FEWEST / self.wanted)
 
     @property
+    def unknown(self) -> bool:
+        """Whether of so few files not even one may lie above it, so that they say next to nothing of the rate."""
+        return self.files * self.wanted < 1
+
+    @property
     def too_few(self) -> str:
         """What to say of so few files; empty where they are enough."""
-        if self.files * self.wanted < 1:
+        if self.unknown:
             return (
                 f"{self.files} files are far too few for a rate of {self.wanted:g}: the threshold is the highest score "
                 f"seen, and the rate may be as high as {self.rate.high:.2g}; take {self.needed:,} or more"

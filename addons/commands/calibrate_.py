@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # imported late below: `--help` should not take a second
     from addons.policy.decide import Policy
     from classifier.engine import Engine
 
-NOTHING_JUDGED = 1
+NOTHING_DONE = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +81,11 @@ def command(
 
     FOLDER holds ordinary pictures and videos: what your users post every day, and nothing that a rule should stop. The
     more the better: 10 for each one that may be flagged (10,000 for a rate of 0.001). Nothing is shown, kept or sent
-    anywhere but the scores. An interrupted run is gone on with by the same command.
+    anywhere but the scores. An interrupted run is gone on with by the same command. Of far too few files (less than one
+    that may be flagged) nothing is applied.
 
-    Exit status: 0 done, 1 when not one file could be judged, 2 for wrong usage or a configuration that cannot be used.
+    Exit status: 0 done, 1 when not one file could be judged or nothing was applied, 2 for wrong usage or a
+    configuration that cannot be used.
     """
     from addons.calibration.scoring import Scores, ScoresError
     from addons.policy.config import load
@@ -166,7 +168,7 @@ def _conclude(
     if not judged:
         why = _causes(scored) or "the folder is empty"
         click.echo(f"not one of {len(scored)} files could be judged: {why}", err=True)
-        return NOTHING_JUDGED
+        return NOTHING_DONE
     by_symbol = {symbol: [found.get(symbol, 0.0) for found in judged.values()] for symbol in symbols}
     thresholds = tuple(threshold(symbol, by_symbol[symbol], rate) for symbol in symbols)
     text = config.path.read_text(encoding="utf-8-sig")
@@ -190,10 +192,14 @@ def _conclude(
         click.echo(json.dumps(plain))
     else:
         _print(report, scored, out)
-    if apply_:
+    if any(one.unknown for one in thresholds):
+        if apply_:
+            click.echo(f"nothing was applied: {thresholds[0].too_few}", err=True)
+            return NOTHING_DONE
+    elif apply_:
         _apply(config.path, new_text, edits)
     elif edits and not as_json:
-        click.echo(f"--apply would change {len(edits)} thresholds in {config.path}")
+        click.echo(f"--apply would change {len(edits)} threshold{'s' * (len(edits) != 1)} in {config.path}")
     return 0
 
 

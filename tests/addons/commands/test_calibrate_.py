@@ -81,7 +81,8 @@ def test_what_it_says(place: Path) -> None:
     assert "1 undecodable (first: broken.png" in done.output
     assert "1 files are the same as another one" in done.output
     assert "rule red: acts on" in done.output
-    assert "--apply would change 1 thresholds" in done.output
+    assert "--apply would" not in done.output
+    assert "--apply would change 1 threshold in" in run(place, "few", "--rate", "0.05").output
     assert (place / "config.yaml").read_text() == CONFIG
     report = json.loads((place / "few-out" / "calibration.json").read_text())
     assert (report["files"], report["judged"], report["same"]) == (22, 20, 1)
@@ -100,9 +101,12 @@ def test_apply_keeps_the_comments_and_the_file_as_it_was(place: Path, tmp_path: 
     config = tmp_path / "config.yaml"
     config.write_text(CONFIG)
     config.chmod(0o640)
-    done = CliRunner().invoke(
-        main, ["calibrate", str(place / "few"), "-c", str(config), "--out", str(tmp_path / "out"), "--apply"]
-    )
+    words = ["calibrate", str(place / "few"), "-c", str(config), "--out", str(tmp_path / "out"), "--apply"]
+    refused = CliRunner().invoke(main, [*words, "--rate", "0.049"])  # of 20 files
+    assert refused.exit_code == 1
+    assert "nothing was applied: 20 files are far too few" in refused.output
+    assert config.read_text() == CONFIG
+    done = CliRunner().invoke(main, [*words, "--rate", "0.05"])
     assert done.exit_code == 0, done.output
     text = config.read_text()
     assert text != CONFIG

@@ -45,8 +45,8 @@ def _problems(text: str) -> list[str]:
         (
             SERVER + "max_bytes: 5\n",
             'c.yaml:2:1: unknown key "max_bytes"\n  max_bytes: 5\n  ^\n'
-            "  expected: one of server, doors, scan, mode, budget, fetch, classifier, concepts, rules, on, limits,"
-            " ledger\n"
+            "  expected: one of server, doors, scan, mode, budget, fetch, classifier, exchanges, concepts, rules, on,"
+            " limits, ledger\n"
             '  did you mean "fetch.max_bytes"?',
         ),
         (
