@@ -36,7 +36,7 @@ from PIL import (
 
 from classifier import icons, jxl, video
 from classifier.flatten import views
-from classifier.frames import Bounds, Decoded, DecodedFrame, HashedFrame, Undecoded, frame_of, pdq_of
+from classifier.frames import Bounds, Decoded, DecodedFrame, HashedFrame, Undecoded, frame_of
 from classifier.keyed import in_full
 from classifier.parts import Needs, Parts
 from classifier.readings import colours
@@ -47,9 +47,9 @@ from classifier.readings.types import Reading
 from classifier.sniff import Kind, sniff
 from classifier.walking import BROKEN, MAX_WALK, TooLargeError, Walk, check_pixels, check_time
 
-__all__ = ["Bounds", "Decoded", "DecodedFrame", "HashedFrame", "Undecoded", "decode", "pdq_of", "prepare"]
+__all__ = ["Bounds", "Decoded", "DecodedFrame", "HashedFrame", "Undecoded", "decode", "prepare"]
 
-VERSION = "decode-4"
+VERSION = "decode-5"
 """Changes whenever the same bytes could give other frames."""
 
 # Named here so that Pillow finds them without importing all its plugins; the name says what may be opened at all.
@@ -221,7 +221,8 @@ def _icon(data: bytes, kind: Kind, bounds: Bounds, until: float, *, lenient: boo
             check_pixels(*image.size, f"entry {index}", bounds)
             image.load()
             sizes.append(image.size)
-            frames.extend(frame_of(index, ground, pixels) for ground, pixels in views(image))
+            shown = views(image, wanted=bounds.needed)
+            frames.extend(frame_of(index, ground, pixels, sizes[-1]) for ground, pixels in shown)
             check_time(until)
     except icons.TooManyError as error:
         raise TooLargeError(str(error)) from error

@@ -3,20 +3,9 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from classifier.flatten import Ground, Pixels
+from classifier.flatten import HASHED, Ground, Pixels
 from classifier.inputs import InputSpec
 from classifier.pdq import pdq_of
-
-__all__ = [
-    "MIN_PDQ_QUALITY",
-    "Bounds",
-    "Decoded",
-    "DecodedFrame",
-    "HashedFrame",
-    "Undecoded",
-    "frame_of",
-    "pdq_of",
-]
 
 MIN_PDQ_QUALITY = 50
 """Below this a picture is too flat for PDQ to say anything: neither matched nor added (ThreatExchange, ``pdq``)."""
@@ -93,6 +82,11 @@ class Bounds:
     video_frames: int = 16
     wanted: tuple[InputSpec, ...] | None = None
     flips: bool = False
+
+    @property
+    def needed(self) -> tuple[InputSpec, ...]:
+        """What sampled frames are for, their hashes too; empty where nobody said."""
+        return () if self.wanted is None else (*self.wanted, HASHED)
 
 
 def frame_of(index: int, ground: Ground, pixels: Pixels, size: tuple[int, int] | None = None) -> DecodedFrame:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
@@ -50,11 +50,6 @@ class InputSpec:
         found = msgspec.to_builtins(self)
         assert isinstance(found, dict)
         return found
-
-    @classmethod
-    def of_json(cls, values: object) -> Self:
-        """The spec of :meth:`as_json`'s values. Raises msgspec.ValidationError."""
-        return msgspec.convert(values, cls)
 
 
 def windows(width: int, height: int, spec: InputSpec, most: int = MOST) -> list[Box]:

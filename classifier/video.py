@@ -20,9 +20,10 @@ import numpy as np
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 
-from classifier.flatten import Pixels, views
-from classifier.frames import MIN_PDQ_QUALITY, Bounds, Decoded, DecodedFrame, HashedFrame, Undecoded, frame_of, pdq_of
+from classifier.flatten import Pixels, upright, views
+from classifier.frames import MIN_PDQ_QUALITY, Bounds, Decoded, DecodedFrame, HashedFrame, Undecoded, frame_of
 from classifier.parts import Needs, Parts, PartsFile
+from classifier.pdq import pdq_of
 from classifier.scenes import Candidate, Look, Pool, coarse_to_fine, widest
 from classifier.screen import Screen, orientation_of
 from classifier.sniff import Kind
@@ -161,15 +162,14 @@ class _Found:
 
     def _add(self, walk: "_Walk", seen: "_Seen", until: float, reading: str) -> None:
         chosen = seen.chosen()
-        screen = walk.screen
         for one in chosen:
             shot, number = one.frame, one.number + self.count
-            at = walk.track.times[one.number]
-            for ground, pixels in views(screen.picture(shot.frame, shot.size), shot.orientation):
-                self.frames.append(replace(frame_of(number, ground, pixels), at=at, reading=reading))
+            at, size = walk.track.times[one.number], upright(shot.size, shot.orientation)
+            picture = walk.screen.picture(shot.frame, shot.size, shot.orientation)
+            for ground, pixels in views(picture, shot.orientation, walk.bounds.needed):
+                self.frames.append(replace(frame_of(number, ground, pixels, size), at=at, reading=reading))
             check_time(until)
-            upright = shot.size[::-1] if shot.orientation >= 5 else shot.size
-            self.size = max(self.size, upright, key=lambda size: size[0] * size[1])
+            self.size = max(self.size, size, key=lambda size: size[0] * size[1])
         taken = {one.number for one in chosen}
         hashes = (one for one in _unlike(seen.hashed) if one.index not in taken)
         self.hashes += (replace(one, index=one.index + self.count) for one in hashes)
@@ -214,11 +214,11 @@ class _Walk:
 
     def __init__(self, track: Track, bounds: Bounds, began: float, seconds: float, share: float) -> None:
         self.track = track
-        self.screen = Screen(track.stretch)
+        self.bounds = bounds
+        self.screen = Screen(track.stretch, bounds.needed)
         self.layers = [_Seen()]
         """Of several pictures in a packet, each goes to the next: some players show the first, some the last."""
         self.broken = False
-        self._bounds = bounds
         self._enough = began + ENOUGH * seconds
         self._last = began + LAST * seconds
         self._most = max(1, int(bounds.video_frames * share))
@@ -314,7 +314,7 @@ class _Walk:
 
     def _look_at(self, frame: VideoFrame, at: int) -> None:
         """``at``: the packet that was decoded last, for a decoder that does not say which one the frame came from."""
-        check_pixels(frame.width, frame.height, "a frame", self._bounds)
+        check_pixels(frame.width, frame.height, "a frame", self.bounds)
         number = frame.pts if frame.pts is not None else self.track.packets[at].pts or 0
         if not 0 <= number < len(self.track.places):
             return
@@ -332,13 +332,13 @@ class _Walk:
         look = _look(small)
         if len(seen.hashed) < self._most_hashed and not seen.still(look):
             seen.hashed.append(HashedFrame(number, *pdq_of(np.ascontiguousarray(small[..., :3]))))
-        size = self.screen.size(frame)
+        size, orientation = self.screen.size(frame), orientation_of(frame)
         large = frame.width * frame.height > _FULL_HD
-        shown = self.screen.shrunk(frame, size) if large else frame
+        shown = self.screen.shrunk(frame, size, orientation) if large else frame
         if seen.pool is None:
             held = sum(plane.buffer_size for plane in shown.planes)
             seen.pool = Pool(self._most, min(_POOL, _POOL_BYTES // max(1, held)))
-        shot = _Shot(shown, size, orientation_of(frame))
+        shot = _Shot(shown, size, orientation)
         seen.pool.offer(Candidate(number, self.track.places[number], look, shot))
 
 

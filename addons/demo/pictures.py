@@ -6,7 +6,7 @@ from typing import Literal, get_args
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from classifier.decode import pdq_of
+from classifier.pdq import pdq_of
 from classifier.presets import shapes
 
 type Kind = Literal["ordinary", "forbidden", "late", "broken", "lying", "face", "known"]

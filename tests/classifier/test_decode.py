@@ -10,9 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFile
 
-from classifier.decode import Bounds, Decoded, Undecoded, decode, pdq_of, prepare
+from classifier.decode import Bounds, Decoded, Undecoded, decode, prepare
 from classifier.flatten import Pixels
 from classifier.icons import MAX_ENTRIES
+from classifier.pdq import pdq_of
 from classifier.walking import MANY, MAX_WALK
 from tests.drawing import animation, encode, icon, many_frames, png, quadrants, shape, textured
 

@@ -103,7 +103,7 @@ def test_a_second_that_shows_a_known_picture_is_hashed_though_not_chosen() -> No
     known = textured(99, 128, 96)
     pictures = [known if 200 <= number < 210 else one for number, one in enumerate(moving(60))]
     result = decoded(film(pictures), Bounds(4_000_000, 8, 20.0, video_frames=1))
-    from classifier.decode import pdq_of
+    from classifier.pdq import pdq_of
 
     bits = int(pdq_of(np.asarray(known))[0], 16)
     near = [one.index for one in result.hashes if (int(one.pdq, 16) ^ bits).bit_count() <= 31]

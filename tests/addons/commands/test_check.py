@@ -8,7 +8,7 @@ from click.testing import CliRunner, Result
 
 from addons.cli import main
 from addons.commands.check_ import AT_ONCE
-from classifier.decode import pdq_of
+from classifier.pdq import pdq_of
 from tests.drawing import animation, encode, shape, textured
 from tests.filming import film
 

@@ -8,7 +8,7 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from addons.cli import main
-from classifier.frames import pdq_of
+from classifier.pdq import pdq_of
 from tests.drawing import encode, shape, textured
 
 CONFIG = """\

@@ -5,8 +5,8 @@ import pytest
 from PIL import Image, UnidentifiedImageError
 
 from addons.demo.pictures import KINDS, LATE_FRAMES, Kind, draw, hash_list, known
-from classifier.decode import pdq_of
 from classifier.frames import MIN_PDQ_QUALITY
+from classifier.pdq import pdq_of
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "broken"])
