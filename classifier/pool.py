@@ -19,8 +19,8 @@ from classifier.sandbox import Report
 from classifier.types import CannotStartError
 
 MAX_TASKS = 1_000
-"""A process is replaced after this many tasks: what a library leaks does not add up, and one that a file has taken over,
-which could lie about the files after it, does not stay."""
+"""A process is replaced after this many tasks: what a library leaks does not add up, and one that a file has taken
+over, which could lie about the files after it, does not stay."""
 
 START = 60.0
 """Seconds in which a process has to be ready."""
