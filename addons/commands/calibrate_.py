@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from addons.commands.options import config_option
+
 if TYPE_CHECKING:  # imported late below: `--help` should not take a second
     from addons.calibration.edits import Edit
     from addons.calibration.scoring import Scored
@@ -40,15 +42,7 @@ class Report:
 
 @click.command("calibrate")
 @click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
-@click.option(
-    "-c",
-    "--config",
-    "config_file",
-    type=click.Path(path_type=Path, dir_okay=False),
-    default=Path("config.yaml"),
-    show_default=True,
-    help="The configuration whose detectors score, and whose rules --apply edits.",
-)
+@config_option("The configuration whose detectors score, and whose rules --apply edits.")
 @click.option(
     "--rate",
     type=click.FloatRange(0, 0.5, min_open=True),

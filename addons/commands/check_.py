@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from addons.commands.options import config_option
+
 if TYPE_CHECKING:  # imported late below: `--help` should not take a second
     from addons.policy.config import Config
     from classifier.engine import Engine
@@ -52,15 +54,7 @@ class Checked:
 
 @click.command("check")
 @click.argument("files", nargs=-1, required=True, metavar="IMAGE…", type=click.Path(path_type=Path))
-@click.option(
-    "-c",
-    "--config",
-    "config_file",
-    type=click.Path(path_type=Path, dir_okay=False),
-    default=Path("config.yaml"),
-    show_default=True,
-    help="The configuration: its classifier, hash lists and rules.",
-)
+@config_option("The configuration: its classifier, hash lists and rules.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line and file.")
 @click.option("--sensitive", is_flag=True, help="As if the post were marked sensitive.")
 def command(files: tuple[Path, ...], config_file: Path, as_json: bool, sensitive: bool) -> None:

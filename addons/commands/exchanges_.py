@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from addons.commands.options import config_option
+
 if TYPE_CHECKING:  # imported late below: `--help` should not take a second
     from addons.policy.exchanges import Exchange
 
@@ -30,14 +32,7 @@ def _options[**P, R](body: Callable[P, R]) -> Callable[P, R]:
     for option in (
         click.argument("names", nargs=-1, metavar="[NAME…]"),
         click.option("--json", "as_json", is_flag=True, help="JSON instead of words."),
-        click.option(
-            "-c",
-            "--config",
-            type=click.Path(path_type=Path, dir_okay=False),
-            default=Path("config.yaml"),
-            show_default=True,
-            help="The configuration that names the exchanges.",
-        ),
+        config_option("The configuration that names the exchanges.", "config"),
     ):
         body = option(body)
     return body

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import click
 
+from addons.commands.options import config_option
+
 if TYPE_CHECKING:  # imported late below: `--help` should not take a second
     from addons.commands.hashed import Hashed
     from addons.policy.config import Config
@@ -51,14 +53,7 @@ def _options[**P, R](body: Callable[P, R]) -> Callable[P, R]:
     for option in (
         click.option("--json", "as_json", is_flag=True, help="JSON instead of words."),
         click.option("-l", "--list", "name", metavar="NAME", help="Which list; not needed where there is only one."),
-        click.option(
-            "-c",
-            "--config",
-            type=click.Path(path_type=Path, dir_okay=False),
-            default=Path("config.yaml"),
-            show_default=True,
-            help="The configuration that names the lists.",
-        ),
+        config_option("The configuration that names the lists.", "config"),
     ):
         body = option(body)
     return body

@@ -11,6 +11,7 @@ import click
 import msgspec
 from rich.console import Console
 
+from addons.commands.options import config_option
 from addons.ledger import Entry, LedgerError, Reader
 from classifier import JudgedFrame
 
@@ -32,14 +33,7 @@ def ledger_options[**P, R](command: Callable[P, R]) -> Callable[P, R]:
             metavar="URL",
             help="Read this ledger (sqlite:///FILE or postgresql://…) without a configuration.",
         ),
-        click.option(
-            "-c",
-            "--config",
-            type=click.Path(path_type=Path, dir_okay=False),
-            default=Path("config.yaml"),
-            show_default=True,
-            help="The configuration that names the ledger.",
-        ),
+        config_option("The configuration that names the ledger.", "config"),
     ):
         command = option(command)
     return command

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from addons.commands.options import config_option
 from addons.commands.stopping import told_to_stop
 from addons.ledger.errors import LedgerError
 from addons.policy.config import Config, load
@@ -29,15 +30,7 @@ class CannotListenError(Exception):
 
 
 @click.command("run")
-@click.option(
-    "-c",
-    "--config",
-    "path",
-    type=click.Path(dir_okay=False, path_type=Path),
-    default=Path("config.yaml"),
-    show_default=True,
-    help="The configuration file.",
-)
+@config_option("The configuration file.", "path")
 @click.option("-v", "--verbose", count=True, help="Log more; twice for everything.")
 def command(path: Path, verbose: int) -> None:
     """Open the doors that the configuration names, and keep them open.

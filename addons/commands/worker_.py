@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from addons.commands.options import config_option
 from addons.commands.stopping import told_to_stop
 from addons.policy.config import Config, load
 from addons.policy.problems import ConfigError
@@ -15,15 +16,7 @@ from classifier.types import CannotStartError
 
 
 @click.command("worker")
-@click.option(
-    "-c",
-    "--config",
-    "path",
-    type=click.Path(dir_okay=False, path_type=Path),
-    default=Path("config.yaml"),
-    show_default=True,
-    help="The configuration: the same classifier and concepts as the doors'.",
-)
+@config_option("The configuration: the same classifier and concepts as the doors'.", "path")
 @click.option("-v", "--verbose", is_flag=True, help="Log everything.")
 def command(path: Path, verbose: bool) -> None:
     """Judge for doors on other machines.
