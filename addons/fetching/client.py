@@ -77,6 +77,16 @@ def _told(trail: Trail, timeout: float) -> Iterator[None]:
         raise trail.end(Cause.FETCH_FAILED, _said(error)) from error
 
 
+@contextmanager
+def _given_back(lease: Lease) -> Iterator[None]:
+    """Releases it unless all goes well: also where the fetch ends while its connection closes, all of it read."""
+    try:
+        yield
+    except BaseException:
+        lease.release()
+        raise
+
+
 class Fetcher:
     """Fetches URLs that strangers wrote.
 
@@ -113,12 +123,13 @@ class Fetcher:
             FetchError: with the cause and a message for a person.
         """
         trail = Trail(url, waiting=waiting or Waiting(), share=share)
-        with _told(trail, timeout):
+        lease = self._budget.take(0)
+        with _given_back(lease), _told(trail, timeout):
             if is_data_url(url):
-                return self._from_data_url(url)
+                return self._from_data_url(url, lease)
             headers = {"Accept": accept or self.settings.accept, "Accept-Encoding": self.settings.accept_encoding}
             async with asyncio.timeout(timeout):
-                return await self._follow(url, headers, trail, self._whole)
+                return await self._follow(url, headers, trail, functools.partial(self._whole, lease))
 
     async def get_parts(self, url: str, *, timeout: float, waiting: Waiting | None = None, share: str = "") -> InParts:
         """The first bytes at ``url``, to fetch others by range: for a file that ``get`` called too large.
@@ -131,13 +142,9 @@ class Fetcher:
         trail = Trail(url, waiting=waiting or Waiting(), share=share)
         lease = self._budget.take(0)
         reading = Reading((0, FIRST), None, self.settings.max_bytes, lease)
-        try:
-            with _told(trail, timeout):
-                async with asyncio.timeout(timeout):
-                    piece = await self._follow(url, self._for_range(reading), trail, reading.read)
-        except BaseException:
-            lease.release()
-            raise
+        with _given_back(lease), _told(trail, timeout):
+            async with asyncio.timeout(timeout):
+                piece = await self._follow(url, self._for_range(reading), trail, reading.read)
         return InParts(piece, lease, functools.partial(self._piece, share), self.settings.max_bytes)
 
     async def _piece(
@@ -162,11 +169,11 @@ class Fetcher:
     def _for_range(self, reading: Reading) -> dict[str, str]:
         return {"Accept": self.settings.accept, "Accept-Encoding": "identity", **reading.headers}
 
-    def _from_data_url(self, url: str) -> Fetched:
+    def _from_data_url(self, url: str, lease: Lease) -> Fetched:
         # Decoding takes at most twice the URL, so that much must be free before it begins.
         with self._budget.take(2 * min(len(url), 4 * self.settings.max_bytes)):
             found = decode_data_url(url, self.settings.max_bytes)
-        lease = self._budget.take(len(found.data))
+        lease.grow(len(found.data))
         return Fetched(found.data, shown(url), None, found.content_type, 200, lease)
 
     async def _follow[T](self, url: str, headers: Mapping[str, str], trail: Trail, read: Read[T]) -> T:
@@ -226,7 +233,9 @@ class Fetcher:
             message = f"{length} bytes; at most {self.settings.max_bytes} are fetched"
             raise trail.end(Cause.TOO_LARGE, message, length=int(length))
 
-    async def _whole(self, target: Target, response: httpx.Response, trail: Trail, stream: MeteredStream) -> Fetched:
+    async def _whole(
+        self, lease: Lease, target: Target, response: httpx.Response, trail: Trail, stream: MeteredStream
+    ) -> Fetched:
         self._check_head(response, trail)
         stream.limit = stream.count + 2 * self.settings.max_bytes + _SLACK
         most = self.settings.max_bytes
@@ -234,26 +243,21 @@ class Fetcher:
         # getvalue() shares its buffer, where b"".join would need the bytes twice.
         body = io.BytesIO()
         raw = 0
-        lease = self._budget.take(0)
-        try:
-            async with aclosing(body_of(response)) as chunks:
-                async for chunk in chunks:
-                    raw += len(chunk)
-                    if raw > most:
-                        raise trail.end(Cause.TOO_LARGE, f"more than {most} bytes")
-                    for piece in decoder.feed(chunk):
-                        # Grown by what came, not by what Content-Length promises: that would spend the budget on words.
-                        lease.grow(len(piece))
-                        if lease.size > most:
-                            raise trail.end(Cause.TOO_LARGE, f"more than {most} bytes when decoded")
-                        body.write(piece)
-                        await asyncio.sleep(0)
-            decoder.finish()
-            if not lease.size:
-                raise trail.end(Cause.FETCH_FAILED, "the host answered with an empty body")
-        except BaseException:
-            lease.release()
-            raise
+        async with aclosing(body_of(response)) as chunks:
+            async for chunk in chunks:
+                raw += len(chunk)
+                if raw > most:
+                    raise trail.end(Cause.TOO_LARGE, f"more than {most} bytes")
+                for piece in decoder.feed(chunk):
+                    # Grown by what came, not by what Content-Length promises: that would spend the budget on words.
+                    lease.grow(len(piece))
+                    if lease.size > most:
+                        raise trail.end(Cause.TOO_LARGE, f"more than {most} bytes when decoded")
+                    body.write(piece)
+                    await asyncio.sleep(0)
+        decoder.finish()
+        if not lease.size:
+            raise trail.end(Cause.FETCH_FAILED, "the host answered with an empty body")
         kind = response.headers.get("content-type", "")[:MAX_TYPE]
         return Fetched(body.getvalue(), target.url, str(trail.address), kind, response.status_code, lease)
 

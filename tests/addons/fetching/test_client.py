@@ -11,6 +11,7 @@ import pytest
 
 from addons.fetching.budget import MemoryBudget
 from addons.fetching.client import Fetched, Fetcher, FetchError, FetchSettings, default_tls
+from addons.fetching.dialling import Dialler
 from addons.fetching.user_agents import user_agent
 from addons.policy.words import Cause
 from tests.addons.fetching.servers import Names, Served, answer, authority, fetcher, says, serve
@@ -378,6 +379,32 @@ async def test_cancelling_a_fetch_leaves_nothing_behind() -> None:
         assert budget.used == 0
         assert not client._slots._hosts
     assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+@pytest.mark.filterwarnings("error")  # a lease that is only found forgotten then stays taken
+async def test_a_fetch_cancelled_while_its_connection_closes_keeps_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    closing = asyncio.Event()
+    close = Dialler.aclose
+
+    async def slowly(dialler: Dialler) -> None:
+        closing.set()
+        try:
+            await asyncio.sleep(60)
+        finally:
+            await close(dialler)
+
+    monkeypatch.setattr(Dialler, "aclose", slowly)
+    budget = MemoryBudget(1000)
+    async with serve(says(answer(b"x" * 100))) as server:
+        task = asyncio.ensure_future(
+            fetcher(server.port, budget=budget).get(f"http://127.0.0.1:{server.port}/", timeout=30)
+        )
+        await closing.wait()
+        assert budget.used == 100
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert budget.used == 0
 
 
 @pytest.mark.parametrize("timeout", [0, -1])
