@@ -85,8 +85,9 @@ def _clip(settings: ClipSettings, concepts: Mapping[str, Concept]) -> Detector:
             f"classifier.clip needs torch and open_clip, which are not here ({error}): install fediward[clip], "
             "or set clip to null"
         ) from error
-    # With as many threads as cores, torch waits on its own threads whenever anything else wants a core: measured, two
-    # threads on two busy cores take three times as long as one.
+    # Of one picture alone (a batch's are shared out, each to a thread that waits for nobody). With as many threads as
+    # cores, torch waits on its own threads whenever anything else wants a core: two on two busy cores take three times
+    # as long as one, measured.
     threads = settings.threads or max(1, len(os.sched_getaffinity(0)) - 1)
     return tried(ClipDetector.load(settings, concepts, threads=threads))
 

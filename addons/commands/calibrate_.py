@@ -269,7 +269,7 @@ def _print(report: Report, scored: Sequence["Scored"], out: Path) -> None:
             "" if now is None else f"{now:g}",
             "none below 1" if one.score is None else f"{one.score:g}",
             f"{one.above} of {one.files:,}",
-            f"{one.rate.low:.3%} to {one.rate.high:.3%}",
+            f"{100 * one.rate.low:.2g} % to {100 * one.rate.high:.2g} %",
             f"{others.low:.0f} to {others.high:.0f}",
         )
     screen = console()
@@ -302,7 +302,8 @@ def _apply(path: Path, text: str, edits: Sequence["Edit"]) -> None:
         return
     backup, new = path.with_name(path.name + ".before-calibration"), path.with_name(path.name + ".new")
     try:
-        backup.write_bytes(path.read_bytes())
+        if not backup.exists():  # a second calibration must not write over what the admin had at first
+            backup.write_bytes(path.read_bytes())
         new.write_text(text, encoding="utf-8")
         new.chmod(path.stat().st_mode & 0o7777)
         new.replace(path)
@@ -310,4 +311,4 @@ def _apply(path: Path, text: str, edits: Sequence["Edit"]) -> None:
         raise click.ClickException(f"{path} could not be written: {error.strerror or error}") from error
     for edit in edits:
         click.echo(f"{path}:{edit.line}: rule {edit.rule}: {edit.symbol} {edit.old} → {edit.new}", err=True)
-    click.echo(f"the file as it was: {backup}", err=True)
+    click.echo(f"the file as it was before the first calibration: {backup}", err=True)

@@ -114,7 +114,12 @@ def test_apply_keeps_the_comments_and_the_file_as_it_was(place: Path, tmp_path: 
     assert text.splitlines()[7].endswith("do: drop}  # it stays")
     assert f"{config}:8: rule red: clip.red_circle >0.5 →" in done.output
     assert config.stat().st_mode & 0o777 == 0o640
-    assert (tmp_path / "config.yaml.before-calibration").read_text() == CONFIG
+    backup = tmp_path / "config.yaml.before-calibration"
+    assert backup.read_text() == CONFIG
+    again = ["calibrate", str(place / "few"), "-c", str(config), "--out", str(tmp_path / "out"), "--apply"]
+    assert CliRunner().invoke(main, [*again, "--rate", "0.45"]).exit_code == 0
+    assert config.read_text() != text
+    assert backup.read_text() == CONFIG
 
 
 def test_nothing_to_judge(place: Path) -> None:
