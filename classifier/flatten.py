@@ -22,8 +22,6 @@ MOST = 4 << 20
 """Pixels of a frame at most, whatever its shape."""
 HASHED = InputSpec((160, 160), "squash", stretch=math.inf)
 """What hashing a frame takes: 256 pixels a side (see ``pdq``)."""
-COARSE = InputSpec((80, 80), "squash", stretch=math.inf)
-"""Half of that, at a third of the cost; its hashes are 4 times as far from the full picture's."""
 
 _SEEN = 16
 _SHARE = 0.005

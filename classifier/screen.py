@@ -1,6 +1,7 @@
 """Makes what a player shows of one decoded video frame: its colours, turned and stretched as the file asks."""
 
 import math
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -9,7 +10,8 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import Colorspace, ColorTrc, VideoReformatter
 from PIL import Image
 
-from classifier.flatten import Pixels, target_size
+from classifier.flatten import Pixels, least_size, target_size
+from classifier.inputs import InputSpec
 
 _UNSPECIFIED = 2
 _HD = 720
@@ -29,10 +31,14 @@ _TURNED = {
 
 
 class Screen:
-    """Turns frames into pictures. One for a track: what it sets up for frames of one size serves the next."""
+    """Turns frames into pictures, no larger than what is ``wanted`` takes (as in ``flatten``).
 
-    def __init__(self, stretch: float = 1.0) -> None:
+    One for a track: what it sets up for frames of one size serves the next.
+    """
+
+    def __init__(self, stretch: float = 1.0, wanted: Sequence[InputSpec] = ()) -> None:
         self._stretch = stretch
+        self._wanted = wanted
         self._small = VideoReformatter()
         self._large = VideoReformatter()
 
@@ -45,17 +51,20 @@ class Screen:
         """Width and height in square pixels, not yet turned."""
         return max(1, round(frame.width * self._stretch)), frame.height
 
-    def shrunk(self, frame: VideoFrame, size: tuple[int, int]) -> VideoFrame:
-        """A frame of this ``size`` at the one that frames are handed on in, so that many can be kept."""
-        return self._large.reformat(frame, *target_size(*size), interpolation="BICUBIC", threads=1)
+    def shrunk(self, frame: VideoFrame, size: tuple[int, int], orientation: int) -> VideoFrame:
+        """A frame of this ``size`` made smaller, so that many can be kept.
 
-    def picture(self, frame: VideoFrame, size: tuple[int, int]) -> Image.Image:
+        Not as small as what is wanted takes: its colours are at half of its size.
+        """
+        least = max(target_size(*size), least_size(size, orientation, self._wanted))
+        return self._large.reformat(frame, *least, interpolation="BICUBIC", threads=1)
+
+    def picture(self, frame: VideoFrame, size: tuple[int, int], orientation: int) -> Image.Image:
         """What is seen of a frame of this ``size``, at the one that frames are handed on in; not yet turned."""
         kind = "rgba" if has_alpha(frame) else "rgb24"
         guess = Colorspace.ITU709 if frame.colorspace == _UNSPECIFIED and size[1] >= _HD else None
-        found = self._large.reformat(
-            frame, *target_size(*size), kind, src_colorspace=guess, interpolation="BICUBIC", threads=1
-        )
+        least = least_size(size, orientation, self._wanted)
+        found = self._large.reformat(frame, *least, kind, src_colorspace=guess, interpolation="BICUBIC", threads=1)
         image = Image.fromarray(np.asarray(found.to_ndarray(), np.uint8))
         return image.point(_from_pq(len(image.getbands()))) if frame.color_trc == ColorTrc.SMPTE2084 else image
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from classifier.flatten import COARSE, HASHED, Ground, Pixels, least_size, upright, views
+from classifier.flatten import HASHED, Ground, Pixels, least_size, upright, views
 from classifier.frames import MIN_PDQ_QUALITY, Bounds, DecodedFrame, HashedFrame, frame_of
 from classifier.inputs import InputSpec
 from classifier.pdq import pdq_of
@@ -17,8 +17,6 @@ from classifier.sniff import Kind
 MAX_WALK = 2_000
 """Frames an animation may have: those that are not sampled are decoded and hashed too."""
 
-MANY = 256
-"""Frames beyond which those that are not sampled are hashed coarsely, so that thousands take seconds."""
 SAME = 4
 """Bits that two hashes may be apart for the later one to be left out: half of what making smaller adds."""
 
@@ -49,12 +47,12 @@ class Walk:
 
     @property
     def wanted(self) -> tuple[InputSpec, ...]:
-        """What the sampled frames are for, their hashes too; empty where nobody said."""
-        return () if self.bounds.wanted is None else (*self.bounds.wanted, HASHED)
+        """As ``Bounds.needed``."""
+        return self.bounds.needed
 
     def survey(self) -> tuple[list[int], tuple[HashedFrame, ...]]:
         """Which frames to take, and the hashes of the others. Every frame is decoded, at most one kept in memory."""
-        wanted = (HASHED if self.count <= MANY else COARSE,)
+        wanted = (HASHED,)
         times = [0.0] * self.count
         looks = np.zeros((self.count, LOOK), np.float32)
         found: list[tuple[Ground, HashedFrame]] = []

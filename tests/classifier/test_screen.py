@@ -4,6 +4,7 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import ColorTrc
 from PIL import Image
 
+from classifier.inputs import InputSpec
 from classifier.screen import Screen, _from_pq, has_alpha
 from tests.drawing import quadrants
 
@@ -28,7 +29,7 @@ def test_pixels_that_are_not_square(stretch: float, size: tuple[int, int]) -> No
     screen = Screen(stretch)
     shown = frame(quadrants(256, 128))
     assert screen.size(shown) == size
-    assert screen.picture(shown, size).size == size
+    assert screen.picture(shown, size, 1).size == size
 
 
 def test_a_large_frame_is_handed_on_small_even_where_it_was_shrunk_before() -> None:
@@ -36,16 +37,34 @@ def test_a_large_frame_is_handed_on_small_even_where_it_was_shrunk_before() -> N
     large = frame(quadrants(4000, 3000))
     size = screen.size(large)
     assert size == (4000, 3000)
-    shrunk = screen.shrunk(large, size)
-    assert (shrunk.width, shrunk.height) == screen.picture(large, size).size == (1024, 768)
-    assert screen.picture(shrunk, size).size == (1024, 768)
+    shrunk = screen.shrunk(large, size, 1)
+    assert (shrunk.width, shrunk.height) == screen.picture(large, size, 1).size == (1024, 768)
+    assert screen.picture(shrunk, size, 1).size == (1024, 768)
+
+
+@pytest.mark.parametrize(
+    ("side", "orientation", "shrunk", "picture"),
+    [
+        ((64, 64), 1, (1792, 448), (410, 102)),
+        ((600, 600), 1, (3840, 960), (3840, 960)),
+        ((64, 256), 6, (1792, 448), (1638, 410)),
+    ],
+)
+def test_a_frame_is_no_larger_than_what_it_is_for(
+    side: tuple[int, int], orientation: int, shrunk: tuple[int, int], picture: tuple[int, int]
+) -> None:
+    """Shrunk to be kept it may be larger, never smaller; what is wanted is of the upright one."""
+    screen = Screen(1.0, (InputSpec(side, "squash"),))
+    large = frame(quadrants(4000, 1000))
+    kept = screen.shrunk(large, (4000, 1000), orientation)
+    assert ((kept.width, kept.height), screen.picture(kept, (4000, 1000), orientation).size) == (shrunk, picture)
 
 
 def test_alpha_is_kept() -> None:
     image = Image.new("RGBA", (64, 64), (255, 0, 0, 128))
     shown = frame(image, "rgba")
     assert has_alpha(shown)
-    assert Screen().picture(shown, (64, 64)).getpixel((5, 5)) == (255, 0, 0, 128)
+    assert Screen().picture(shown, (64, 64), 1).getpixel((5, 5)) == (255, 0, 0, 128)
     assert not has_alpha(frame(quadrants()))
 
 
@@ -59,4 +78,4 @@ def test_high_dynamic_range_is_shown_as_on_an_ordinary_screen() -> None:
     assert levels[:256] == sorted(levels[:256])
     shown = frame(Image.new("RGB", (64, 64), (148, 148, 148)))
     shown.color_trc = ColorTrc.SMPTE2084
-    assert min(Screen().picture(shown, (64, 64)).getpixel((5, 5))) >= 250  # type: ignore[arg-type]
+    assert min(Screen().picture(shown, (64, 64), 1).getpixel((5, 5))) >= 250  # type: ignore[arg-type]

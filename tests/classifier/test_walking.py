@@ -57,10 +57,11 @@ def test_a_scene_is_told_by_colour_too() -> None:
     assert 11 in chosen
 
 
-def test_hashes_are_those_of_the_full_frames() -> None:
-    images = [textured(number, 800, 600) for number in range(12)]
-    chosen, hashes = walk(animation(images, "PNG")).survey()
-    assert sorted([*chosen, *(one.index for one in hashes)]) == list(range(12))
+@pytest.mark.parametrize(("count", "size"), [(12, (800, 600)), (300, (400, 300))])
+def test_hashes_are_those_of_the_full_frames(count: int, size: tuple[int, int]) -> None:
+    images = [textured(number, *size) for number in range(count)]
+    chosen, hashes = walk(animation(images, "PNG", compress_level=1)).survey()
+    assert sorted([*chosen, *(one.index for one in hashes)]) == list(range(count))
     for one in hashes:
         assert apart(one.pdq, pdq_of(np.asarray(images[one.index]))[0]) <= 6
 
