@@ -116,9 +116,9 @@ def test_apply_keeps_the_comments_and_the_file_as_it_was(place: Path, tmp_path: 
     assert config.stat().st_mode & 0o777 == 0o640
     backup = tmp_path / "config.yaml.before-calibration"
     assert backup.read_text() == CONFIG
-    again = ["calibrate", str(place / "few"), "-c", str(config), "--out", str(tmp_path / "out"), "--apply"]
-    assert CliRunner().invoke(main, [*again, "--rate", "0.45"]).exit_code == 0
-    assert config.read_text() != text
+    config.write_text(CONFIG.replace("0.5", "0.75"))
+    assert CliRunner().invoke(main, [*words, "--rate", "0.05"]).exit_code == 0
+    assert config.read_text() == text
     assert backup.read_text() == CONFIG
 
 
