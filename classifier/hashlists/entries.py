@@ -25,13 +25,13 @@ SPLIT = b"\n"
 class Remarks:
     """What the lines say beside kind and hash: one blob, cut at ``ends``; parted only when a match is told."""
 
-    blob: bytes
+    blob: bytes | memoryview
     ends: NDArray[np.int64]
 
     def at(self, place: int) -> tuple[str, str]:
         """Source and note."""
         start = int(self.ends[place - 1]) if place else 0
-        source, _, note = self.blob[start : int(self.ends[place])].partition(SPLIT)
+        source, _, note = bytes(self.blob[start : int(self.ends[place])]).partition(SPLIT)
         return source.decode().strip(), note.decode().strip()
 
 

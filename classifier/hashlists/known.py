@@ -1,11 +1,14 @@
 """One list of known hashes: its file read, looked up in, and read again when it changes."""
 
+import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
+from classifier.hashlists.apart import APART_FROM, DiedError, read_apart
 from classifier.hashlists.digests import Digests
 from classifier.hashlists.entries import Hashes, Kind, Remarks, words_of
 from classifier.hashlists.near import INDEXED_FROM, NearIndex
@@ -16,6 +19,8 @@ from classifier.types import CannotStartError, FrameHash, HashMatch, JudgedFrame
 
 MAX_MATCHES = 10
 """Matches named for one hash and list, nearest first: one would do for a rule, more only help a person."""
+RETRY = 60.0
+"""Seconds until a file is read again whose reading was killed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +38,7 @@ class HashList:
     """One list. Looking up may go on in any thread while another reloads: what is read is built aside and put in place
     at once."""
 
-    def __init__(self, settings: HashListSettings) -> None:
+    def __init__(self, settings: HashListSettings, *, clock: Callable[[], float] = time.monotonic) -> None:
         """Read the list that ``settings`` names. Blocks; raises CannotStartError, naming the file and each wrong line
         (the first 20)."""
         self.settings = settings
@@ -43,8 +48,10 @@ class HashList:
         """Whose score is 1 where it matches. An allow list's begins with ``allow.``, so that no rule on ``hash.*``
         is meant by it."""
         self._distance = settings.bits
+        self._clock = clock
         self._refused: Stamp | None = None
-        self._table = self._read()
+        self._retry_at = 0.0
+        self._table = self._read(read)
 
     def __len__(self) -> int:
         """Entries of all kinds; a hash listed twice counts once."""
@@ -88,13 +95,14 @@ class HashList:
     def match_pdq(self, pdq: str, flips: Sequence[str] = ()) -> list[HashMatch]:
         """Entries at most ``distance`` bits from a PDQ hash (64 hex digits), nearest first, the first 10.
 
-        With ``flips`` (see :mod:`classifier.hashlists.variants`) those of its variants too, if the list asks for them.
+        Those of its variants too, if the list asks for them; without ``flips`` (see
+        :mod:`classifier.hashlists.variants`) only of one of the seven.
         """
         table = self._table
         if table.near is None:
             return []
         hashes = table.hashes["pdq"]
-        asked = list(variants(pdq, flips if self.settings.variants else ()))
+        asked = self._variants(pdq, flips)
         found = table.near.search(words_of("pdq", [digest for digest, _ in asked]))
         nearest = np.lexsort((hashes.remarks[found.listed], found.distance))[:MAX_MATCHES].tolist()
         return [
@@ -120,40 +128,47 @@ class HashList:
             return []
         asked, owners = [], []
         for place, one in enumerate(hashed):
-            for digest, _ in variants(one.pdq, one.flips if self.settings.variants else ()):
+            for digest, _ in self._variants(one.pdq, one.flips):
                 asked.append(digest)
                 owners.append(place)
         near = table.near.search(words_of("pdq", asked)).asked
         found: list[int] = np.unique(np.array(owners)[near]).tolist()
         return found
 
+    def _variants(self, pdq: str, flips: Sequence[str]) -> list[tuple[str, str]]:
+        return list(variants(pdq, flips)) if self.settings.variants else [(pdq, "")]
+
     def reload_if_changed(self) -> str | None:
         """Read the file again if its time or size has changed; None, or what is wrong with it (told once a change).
 
-        A broken or missing file leaves the list as it was. Reading blocks; a look at the file costs microseconds.
+        A broken or missing file leaves the list as it was. Reading blocks, a large file's in a process of its own; a
+        look at the file costs microseconds.
         """
         try:
             stamp = stamp_of(self.settings.file)
-            if stamp in (self._table.stamp, self._refused):
+            if stamp in (self._table.stamp, self._refused) or self._clock() < self._retry_at:
                 return None
-            self._table = self._read()
+            self._table = self._read(read if stamp[1] < APART_FROM else read_apart)
         except OSError as error:
             if self._refused == (0, 0):
                 return None
             self._refused = (0, 0)
             return f"{self.settings.file} cannot be read ({error.strerror}); the list read before stays in force"
+        except DiedError as error:
+            self._retry_at = self._clock() + RETRY
+            return f"{error}\nit is tried again in {RETRY:.0f} s; the list read before stays in force"
         except CannotStartError as error:
             self._refused = stamp
             return f"{error}\nthe list read before stays in force"
         self._refused = None
         return None
 
-    def _read(self) -> _Table:
+    def _read(self, how: Callable[[Path, Kind | None], tuple[Mapping[Kind, Hashes], Remarks]]) -> _Table:
         try:
             stamp = stamp_of(self.settings.file)
         except OSError:
             stamp = (0, 0)  # reading says what is wrong
-        hashes, remarks = read(self.settings.file, self.settings.match)
+        hashes, remarks = how(self.settings.file, self.settings.match)
         pdqs = hashes.get("pdq")
         near = NearIndex(pdqs.words, self._distance) if pdqs is not None else None
         return _Table(hashes, remarks, near, stamp)

@@ -1,11 +1,10 @@
-"""A hash list's file to its entries: in blocks, with numpy, so that a million take a second and no thread waits for it.
+"""A hash list's file to its entries: in blocks, with numpy, so that a million take a second.
 
 A line as lists have them (``pdq,<64 hex digits>,source,note`` without quotes) is never touched by itself: its hash is
 read with those of a whole block. Any other line (JSON, quoted fields, letters beyond ASCII) is parsed by itself.
 """
 
 import stat
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,10 +24,6 @@ MAX_BYTES = 4 << 30
 
 _BLOCK = 1 << 20
 """Bytes read at once: numpy holds up other threads for at most about a millisecond."""
-_LINES = 500
-"""Lines parsed by themselves (one or two milliseconds) before other threads are let in: the interpreter's lock would
-else be passed on only every five, and a look-up takes it a hundred times."""
-_BREATH = 0.00005
 
 type Stamp = tuple[int, int]
 """A file's modification time (ns) and size (bytes)."""
@@ -167,15 +162,13 @@ class _Reading:
 
     def _by_themselves(self, block: "_Block", places: NDArray[np.int64]) -> None:
         found: dict[Kind, list[tuple[bytes, int, bytes]]] = {}
-        for turn, place in enumerate(places.tolist(), 1):
+        for place in places.tolist():
             parsed = parse(block.line(place), self._match)
             if isinstance(parsed, Entry):
                 remark = parsed.source.encode() + SPLIT + parsed.note.encode() if parsed.source or parsed.note else b""
                 found.setdefault(parsed.kind, []).append((parsed.hash, place, remark))
             elif parsed is not None:
                 self._complain(self._number + place, parsed)
-            if turn % _LINES == 0:
-                time.sleep(_BREATH)
         for kind, entries in found.items():
             hashes, lines, remarks = zip(*entries, strict=True)
             packed = np.frombuffer(b"".join(hashes), dtype=np.uint8).reshape(len(hashes), -1)

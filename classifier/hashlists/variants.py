@@ -14,11 +14,13 @@ _TURNED = ("turned and mirrored", "turned 90°", "turned 270°", "turned, mirror
 
 
 def variants(pdq: str, flips: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Hash and name of each variant: first the picture as it is (named ""), then ``flips``, then all turned."""
+    """Hash and name of each variant: first the picture as it is (named ""), then ``flips``, then all turned.
+
+    Without ``flips`` those two of the eight that the bits alone tell: as it is, and turned and mirrored.
+    """
     upright = [pdq, *flips]
     yield from zip(upright, ("", *FLIPS), strict=False)
-    if flips:
-        yield from zip(map(_transposed, upright), _TURNED, strict=False)
+    yield from zip(map(_transposed, upright), _TURNED, strict=False)
 
 
 def _transposed(pdq: str) -> str:

@@ -72,7 +72,7 @@ def bits_apart(judgement: Judgement, listed: str, *, turned: bool) -> int | None
             (int(pdq, 16) ^ int(listed, 16)).bit_count()
             for frame in judgement.frames
             if frame.pdq
-            for pdq, _ in variants(frame.pdq, frame.flips if turned else ())
+            for pdq, _ in (variants(frame.pdq, frame.flips) if turned else [(frame.pdq, "")])
         ),
         default=None,
     )

@@ -1,11 +1,16 @@
 import os
 import random
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from classifier.hashlists import Digests, HashList
+from classifier.hashlists import known as known_
+from classifier.hashlists.apart import APART_FROM, read_apart
+from classifier.hashlists.entries import Hashes, Kind, Remarks
 from classifier.hashlists.known import MAX_MATCHES
 from classifier.hashlists.near import INDEXED_FROM
 from classifier.pdq import flips_of, pdq_of
@@ -133,7 +138,8 @@ def test_variants_where_the_list_asks_for_them(tmp_path: Path, place: int) -> No
     assert (found.distance, found.variant) == (0, NAMES[place])
     assert ours.near([FrameHash(0, SHA), FrameHash(1, pdq, flips)]) == [1]
     assert bool(plain.match_pdq(pdq, flips)) == (place == 0)
-    assert bool(ours.match_pdq(pdq)) == (place == 0), "not where nobody hashed them"
+    assert [match.variant for match in ours.match_pdq(pdq)] == ([NAMES[place]] if place in (0, 4) else [])
+    assert ours.near([FrameHash(1, pdq)]) == ([0] if place in (0, 4) else []), "what the bits alone tell"
 
 
 def test_memory_is_told(tmp_path: Path) -> None:
@@ -179,3 +185,76 @@ def test_reload_sees_a_change_of_the_same_size(tmp_path: Path) -> None:
     os.utime(file, ns=(1, 2))
     assert ours.reload_if_changed() is None
     assert by_sha256(ours, "cd" * 32) is not None
+
+
+def large(file: Path, first: str, more: int = 0) -> None:
+    """As many bytes as are read in a process of their own, or so many more, put in place at once."""
+    line = f"sha256,{first}\n"
+    (file.parent / "new").write_text(line + "\n" * (APART_FROM - len(line) + more))
+    (file.parent / "new").replace(file)
+
+
+@pytest.mark.parametrize("more", [-1, 0])
+def test_a_large_file_is_read_again_in_another_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: int
+) -> None:
+    apart = []
+
+    def noted(path: Path, match: Kind | None) -> tuple[Mapping[Kind, Hashes], Remarks]:
+        apart.append(path)
+        return read_apart(path, match)
+
+    monkeypatch.setattr(known_, "read_apart", noted)
+    ours = known(tmp_path, "")
+    large(tmp_path / "list.csv", SHA, more)
+    assert ours.reload_if_changed() is None
+    assert by_sha256(ours, SHA) is not None
+    assert apart == [tmp_path / "list.csv"] * (more >= 0)
+
+
+def test_a_large_file_that_is_broken(tmp_path: Path) -> None:
+    ours = known(tmp_path, f"sha256,{SHA}\n")
+    large(tmp_path / "list.csv", "broken")
+    told = ours.reload_if_changed()
+    assert told is not None
+    assert told.startswith(f"{tmp_path}/list.csv:1: expected a sha256 hash of 64 hex digits")
+    assert "stays in force" in told
+    assert ours.reload_if_changed() is None, "told once a change"
+    assert by_sha256(ours, SHA) is not None
+
+
+def test_a_file_that_changes_while_it_is_read_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "list.csv"
+    ours = known(tmp_path, "")
+
+    def overtaken(path: Path, match: Kind | None) -> tuple[Mapping[Kind, Hashes], Remarks]:
+        found = read_apart(path, match)
+        large(file, "cd" * 32, 1)
+        return found
+
+    large(file, SHA)
+    with monkeypatch.context() as patch:
+        patch.setattr(known_, "read_apart", overtaken)
+        assert ours.reload_if_changed() is None
+    assert by_sha256(ours, SHA) is not None
+    assert ours.reload_if_changed() is None
+    assert by_sha256(ours, "cd" * 32) is not None
+
+
+def test_a_file_whose_reading_was_killed_is_tried_again_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    file = tmp_path / "list.csv"
+    file.write_text(f"sha256,{PDQ}\n")
+    ours = HashList(HashListSettings(name="ours", file=file), clock=lambda: now)
+    large(file, SHA)
+    with monkeypatch.context() as patch:
+        patch.setattr(known_, "read_apart", partial(read_apart, memory=100 << 20))
+        told = ours.reload_if_changed()
+    assert told is not None
+    assert "list.csv died (exit status 1); it may take 100 MiB\nit is tried again in 60 s" in told
+    now += known_.RETRY - 0.1
+    assert ours.reload_if_changed() is None
+    assert by_sha256(ours, PDQ) is not None
+    now += 0.2
+    assert ours.reload_if_changed() is None
+    assert by_sha256(ours, SHA) is not None
