@@ -1,6 +1,7 @@
 import io
 import itertools
 from collections.abc import Iterator
+from dataclasses import replace
 
 import av
 import numpy as np
@@ -9,7 +10,11 @@ from PIL import Image
 
 from classifier import video
 from classifier.decode import Bounds, Decoded, DecodedFrame, Undecoded, decode, decode_parts, prepare
+from classifier.detectors.nudity import INPUT
+from classifier.inputs import InputSpec
 from classifier.parts import Needs, Parts
+from classifier.pdq import pdq_of
+from classifier.preparing import prepared
 from tests.drawing import encode, quadrants, shape, textured
 from tests.filming import RATE, film, in_pairs, moving, sound, with_circle
 
@@ -103,8 +108,6 @@ def test_a_second_that_shows_a_known_picture_is_hashed_though_not_chosen() -> No
     known = textured(99, 128, 96)
     pictures = [known if 200 <= number < 210 else one for number, one in enumerate(moving(60))]
     result = decoded(film(pictures), Bounds(4_000_000, 8, 20.0, video_frames=1))
-    from classifier.pdq import pdq_of
-
     bits = int(pdq_of(np.asarray(known))[0], 16)
     near = [one.index for one in result.hashes if (int(one.pdq, 16) ^ bits).bit_count() <= 31]
     assert near
@@ -120,18 +123,40 @@ def test_every_frame_of_a_short_one_up_to_the_cap(count: int) -> None:
 
 @pytest.mark.parametrize("degrees", [90, 180, 270])
 def test_it_is_turned_as_its_metadata_say(degrees: int) -> None:
-    data = bytearray(film([quadrants(128, 96)], pix_fmt="yuv444p", options={"crf": "1"}))
-    cosine, sine = {90: (0, 1), 180: (-1, 0), 270: (0, -1)}[degrees]
-    matrix = b"".join(
-        (value << 16 & 0xFFFFFFFF).to_bytes(4, "big") for value in (cosine, sine, 0, -sine, cosine, 0, 0, 0)
-    )
-    at = data.index(b"tkhd") + 4 + 40
-    data[at : at + 32] = matrix
-    result = decoded(bytes(data))
+    result = decoded(_turned(film([quadrants(128, 96)], pix_fmt="yuv444p", options={"crf": "1"}), degrees))
     turned = quadrants(128, 96).rotate(-degrees, expand=True)
     assert (result.width, result.height) == turned.size
     (frame,) = result.frames
     assert np.abs(frame.pixels.astype(int) - np.asarray(turned, int)).mean() < 4
+
+
+def _turned(data: bytes, degrees: int) -> bytes:
+    """An MP4 whose matrix says so."""
+    cosine, sine = {0: (1, 0), 90: (0, 1), 180: (-1, 0), 270: (0, -1)}[degrees]
+    matrix = b"".join(
+        (value << 16 & 0xFFFFFFFF).to_bytes(4, "big") for value in (cosine, sine, 0, -sine, cosine, 0, 0, 0)
+    )
+    at = data.index(b"tkhd") + 4 + 40
+    return data[:at] + matrix + data[at + 32 :]
+
+
+@pytest.mark.parametrize(("size", "degrees"), [((1280, 720), 0), ((1280, 720), 90), ((2560, 1440), 0)])
+def test_tiles_and_hashes_are_those_of_full_frames(size: tuple[int, int], degrees: int) -> None:
+    inputs = {"clip": InputSpec((224, 224), "squash"), "nudity": INPUT}
+    data = _turned(film([textured(number, *size) for number in range(3)], options={"preset": "ultrafast"}), degrees)
+    whole, small = (
+        decoded(data, replace(BOUNDS, wanted=wanted))
+        for wanted in ((InputSpec(size, "squash"),), tuple(inputs.values()))
+    )
+    for full, frame in zip(whole.frames, small.frames, strict=True):
+        assert full.pixels.shape[1::-1] == full.size == frame.size == (size[::-1] if degrees else size)
+        assert max(frame.pixels.shape) < 800
+        assert (int(full.pdq, 16) ^ int(frame.pdq, 16)).bit_count() <= 6
+    theirs, ours = prepared(whole, inputs).rows, prepared(small, inputs).rows
+    for name in inputs:
+        apart = np.abs(theirs[name].astype(int) - ours[name].astype(int))
+        assert apart.mean() < 2
+        assert np.percentile(apart, 99) <= 4
 
 
 def test_wide_pixels_are_shown_wide() -> None:

