@@ -28,9 +28,9 @@ class Writer:
         self._number += 1
         return f"{self.remote}/{kind}/{self.seed}-{self._number}"
 
-    def document(self, url: str) -> Json:
+    def document(self, url: str, media_type: str = "image/jpeg") -> Json:
         """An attachment as Mastodon writes it."""
-        return {"type": "Document", "mediaType": "image/jpeg", "url": url, "name": "a drawing"}
+        return {"type": "Document", "mediaType": media_type, "url": url, "name": "a drawing"}
 
     def image(self, url: str) -> Json:
         """An icon, thumbnail or emoji."""

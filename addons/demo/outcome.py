@@ -15,7 +15,8 @@ type Asked = Mapping[str, Sequence[str]]
 class Finding:
     """One symbol with its score, where it stood: the medium counts from 1 among ``media``, ``frame`` from 0.
 
-    ``frame`` is None where the medium has but one.
+    ``frame`` is None where the medium has but one. ``at``: seconds into a video; ``reading``: which further picture of
+    the file it is, "" for the file's own.
     """
 
     symbol: str
@@ -24,6 +25,8 @@ class Finding:
     media: int
     frame: int | None
     cached: bool
+    at: float | None = None
+    reading: str = ""
 
 
 def finding(entry: Entry, asked: Asked) -> Finding | None:
@@ -47,6 +50,8 @@ def _highest(entry: Entry, media: Sequence[EntryMedium], only: int | None, symbo
             entry.media_count,
             frame.index if len(medium.frames) > 1 else None,
             medium.cached,
+            frame.at,
+            frame.reading,
         )
         for medium in media
         for frame in medium.frames
@@ -102,6 +107,8 @@ class Result:
         for arrival in self.arrivals:
             if arrival.pictures != scene.pictures:
                 problems.append(f"pictures the server got: {arrival.pictures}, not {scene.pictures}")
+            if arrival.videos != scene.videos:
+                problems.append(f"videos the server got: {arrival.videos}, not {scene.videos}")
         if scene.cached and not (self.found and self.found.cached):
             problems.append("its picture was judged again")
         return problems

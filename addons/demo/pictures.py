@@ -1,15 +1,18 @@
-"""Draws the pictures of the demo's remote host: shapes, patterns, a face and a known picture, by a seed."""
+"""Draws what the demo's remote host serves: shapes, patterns, a face, a known picture and videos, by a seed."""
 
 import io
 from typing import Literal, get_args
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFilter
+from PIL import Image, ImageDraw, ImageFilter, ImageOps
 
+from addons.demo import videos
 from classifier.pdq import pdq_of
 from classifier.presets import shapes
 
-type Kind = Literal["ordinary", "forbidden", "late", "broken", "lying", "face", "known"]
+type Kind = Literal[
+    "ordinary", "forbidden", "late", "broken", "lying", "hiding", "face", "known", "mirrored", "film", "glimpse"
+]
 
 KINDS: tuple[Kind, ...] = get_args(Kind.__value__)
 SIZE = 320
@@ -22,17 +25,28 @@ def draw(kind: Kind, extension: str, seed: int) -> tuple[bytes, str]:
     """One picture as bytes, and the media type that the host says it has. Another seed is another picture.
 
     ``late`` is an animation whose last frame alone is forbidden, ``lying`` a JPEG that calls itself PNG, ``broken`` no
-    picture at all, ``face`` a drawn face, ``known`` a smaller, recompressed copy of :func:`known`.
+    picture at all, ``hiding`` a JPEG with a forbidden one behind its end, ``face`` a drawn face, ``known`` a smaller,
+    recompressed copy of :func:`known`, and ``mirrored`` one that is mirrored besides. ``film`` is an ordinary video,
+    ``glimpse`` one that is forbidden for one second.
     """
     rng = np.random.default_rng(seed)
     if kind == "broken":
         return b"\x89PNG\r\n\x1a\nthis is no picture", "image/png"
     if kind == "late":
-        frames = [shapes.draw_ordinary(size=SIZE // 2, rng=rng) for _ in range(LATE_FRAMES - 1)]
-        return _animation([*frames, _forbidden(SIZE // 2, rng)]), "image/gif"
-    if kind == "known":
+        pages = [shapes.draw_ordinary(size=SIZE // 2, rng=rng) for _ in range(LATE_FRAMES - 1)]
+        return _animation([*pages, _forbidden(SIZE // 2, rng)]), "image/gif"
+    if kind in ("film", "glimpse"):
+        frames = videos.ordinary(rng)
+        if kind == "glimpse":
+            frames = videos.with_one_second_of(_forbidden(videos.SIZE, rng), frames, 1 + seed % 2)
+        return videos.mp4(frames), "video/mp4"
+    if kind in ("known", "mirrored"):
         side, quality = SIZE + seed % 64, 60 + seed % 30
-        return _encoded(known().resize((side, side)), "JPEG", quality), "image/jpeg"
+        copy = known().resize((side, side))
+        return _encoded(ImageOps.mirror(copy) if kind == "mirrored" else copy, "JPEG", quality), "image/jpeg"
+    if kind == "hiding":
+        both = shapes.draw_ordinary(size=SIZE, rng=rng), _forbidden(SIZE, rng)
+        return b"".join(_encoded(image, "JPEG", 90) for image in both), "image/jpeg"
     if kind == "forbidden":
         image = _forbidden(SIZE, rng)
     elif kind == "face":
@@ -55,7 +69,7 @@ def hash_list() -> str:
     return f"kind,hash,source,note\npdq,{digest},demo,a pattern that somebody reported\n"
 
 
-def _forbidden(size: int, rng: np.random.Generator) -> Image.Image:
+def _forbidden(size: int | tuple[int, int], rng: np.random.Generator) -> Image.Image:
     # On a lively ground the tiny model misses one in fifty, and the demo would tell of that instead of fediward.
     return shapes.draw(*shapes.FORBIDDEN, size=size, background=_light(rng), rng=rng)
 

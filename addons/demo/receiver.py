@@ -1,7 +1,7 @@
-"""The demo's server behind fediward: verifies each delivery's signature, takes it in, and fetches its pictures."""
+"""The demo's server behind fediward: verifies each delivery's signature, takes it in, and fetches its media."""
 
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -32,7 +32,7 @@ _TEXT = ("utf-8", "surrogateescape")
 class Arrival:
     """One delivery as it reached the server, its signature verified: ``headers`` lower-cased, ``body`` as on the wire.
 
-    ``pictures`` is how many the server could then fetch; None while it is still fetching.
+    ``pictures`` and ``videos`` are how many the server could then fetch; None while it is still fetching.
     """
 
     id: str
@@ -40,6 +40,7 @@ class Arrival:
     headers: list[tuple[bytes, bytes]]
     body: bytes
     pictures: int | None = None
+    videos: int | None = None
 
     def changes(self, sent: httpx.Request) -> list[str]:
         """What is not as it was sent: path, headers (names, values and order), body."""
@@ -120,15 +121,16 @@ class Receiver:
         return self._keys[key_id]
 
     async def _fetch(self, arrival: Arrival, found: Walk) -> None:
-        pictures = 0
+        got: Counter[str] = Counter()
         async with httpx.AsyncClient(trust_env=False, timeout=5, follow_redirects=True) as client:
-            for url in {ref.url for ref in found.media if ref.kind != "video"}:
+            for url in {ref.url for ref in found.media}:
                 try:
                     answer = await client.get(url)
                 except httpx.HTTPError:
                     continue
-                pictures += answer.status_code == 200 and answer.headers.get("content-type", "").startswith("image/")
-        arrival.pictures = pictures
+                if answer.status_code == 200:
+                    got[answer.headers.get("content-type", "").partition("/")[0]] += 1
+        arrival.videos, arrival.pictures = got["video"], got["image"]
 
 
 def _from(keys: dict[str, PublicKey]) -> Callable[[str], PublicKey]:

@@ -1,4 +1,4 @@
-"""The rest of the demo's fediverse: an actor with a real key who signs deliveries, and a host that serves pictures."""
+"""The rest of the demo's fediverse: an actor with a real key who signs deliveries, and a host that serves media."""
 
 import gzip
 import json

@@ -38,7 +38,7 @@ budget: 20s
 classifier:
   clip: {{model: fediward-tiny, pretrained: demo-shapes}}
   nudity: {{}}
-  hashes: [{{name: known, file: known.csv}}]
+  hashes: [{{name: known, file: known.csv, variants: true}}]
 concepts: demo-shapes
 rules:
   - {{name: known, when: {{hash.known: 1}}, do: reject}}
@@ -48,7 +48,7 @@ rules:
 ledger: {{url: "sqlite:///demo.db", keep: 1h, keep_dropped: 1h}}
 """
 WAIT = 10.0
-"""Seconds for the ledger to be written, and for the server to have fetched its pictures."""
+"""Seconds for the ledger to be written, and for the server to have fetched its media."""
 _LOOK = 0.02
 
 
@@ -116,7 +116,7 @@ class Demo:
 
 
 async def _fetched(arrivals: Sequence[Arrival]) -> None:
-    """Wait until the server has all pictures that it can get."""
+    """Wait until the server has all media that it can get."""
     deadline = time.monotonic() + WAIT
     for arrival in arrivals:
         while time.monotonic() < deadline:

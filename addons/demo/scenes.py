@@ -17,8 +17,9 @@ STATUS: dict[Action, int] = {"pass": 202, "record": 202, "drop": 202, "reject": 
 class Scene:
     """One delivery: whose shape it has, what it carries in words, and what must become of it.
 
-    ``decided`` is what must have decided, a rule's name, a cause, or None; ``pictures`` how many the server must get
-    where it arrives; ``cached``: whether its picture must be known from earlier; ``media``: whether it has any.
+    ``decided`` is what must have decided, a rule's name, a cause, or None; ``pictures`` and ``videos`` how many the
+    server must get where it arrives; ``cached``: whether its picture must be known from earlier; ``media``: whether it
+    has any.
     """
 
     software: str
@@ -27,6 +28,7 @@ class Scene:
     action: Action = "pass"
     decided: str | None = None
     pictures: int = 0
+    videos: int = 0
     cached: bool = False
     media: bool = True
     scheme: Literal["cavage", "rfc9421"] = "cavage"
@@ -78,6 +80,8 @@ class Script:
         yield _stopped("mbin", "a forbidden shape as a bare URL", write.note(write.url("forbidden.jpg")))
         known = write.page(write.url("known.jpg"))
         yield Scene("piefed", "a smaller copy of a picture on a hash list", known, "reject", "known")
+        mirrored = write.page(write.url("mirrored.jpg"))
+        yield Scene("piefed", "a mirrored copy of a picture on a hash list", mirrored, "reject", "known")
 
     def _microblogs(self) -> Iterator[Scene]:
         write = self._write
@@ -90,6 +94,12 @@ class Script:
         yield _stopped("misskey", "a custom emoji, forbidden", write.emoji(write.url("forbidden.png")))
         late = write.document(write.url("late.gif"))
         yield _stopped("gotosocial", "an animation, its last frame forbidden", write.note([late]))
+        film = write.document(write.url("film.mp4"), "video/mp4")
+        yield Scene("mastodon", "an ordinary video", write.note([film]), videos=1)
+        glimpse = write.document(write.url("glimpse.mp4"), "video/mp4")
+        yield _stopped("mastodon", "a video, one second of it forbidden", write.note([glimpse]))
+        hiding = write.document(write.url("hiding.jpg"))
+        yield _stopped("pixelfed", "an ordinary picture, a forbidden one behind its end", write.note([hiding]))
         face = write.document(write.url("face.jpg"))
         yield Scene("pixelfed", "a drawn face, which NudeNet finds", write.note([face]), "record", "face", pictures=1)
         moved = write.document(write.url("moved.jpg"))

@@ -9,7 +9,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from addons.demo.outcome import Result
+from addons.demo.outcome import Finding, Result
 
 WARNING = (
     "This demo protects nobody. Its tiny model knows drawn shapes and nothing else; what its policy forbids is a red "
@@ -104,9 +104,18 @@ def found_in(result: Result) -> str:
     if found is None:
         return "nothing"
     where = [f"picture {found.medium} of {found.media}"] if found.media > 1 else []
-    where += [f"frame {found.frame}"] if found.frame is not None else []
+    where += [frame] if (frame := _frame(found)) else []
     where += ["cached"] if found.cached else []
     return f"{found.symbol} {found.score:.2f}" + (f" ({', '.join(where)})" if where else "")
+
+
+def _frame(found: Finding) -> str:
+    """Where in its file it stood: a further picture by its name, a video's frame by its second."""
+    if found.at is not None:
+        stood = f"second {found.at:.1f}"
+    else:
+        stood = f"frame {found.frame}" if found.frame is not None and not found.reading else ""
+    return " of ".join(part for part in (stood, found.reading) if part)
 
 
 def done_with(result: Result) -> str:
@@ -119,8 +128,9 @@ def received(result: Result) -> str:
     """What reached the server."""
     if not result.arrivals:
         return "nothing"
-    pictures = result.arrivals[-1].pictures or 0
-    what = f"{pictures} picture{'s' if pictures != 1 else ''}" if pictures else "words"
+    newest = result.arrivals[-1]
+    counts = {"picture": newest.pictures, "video": newest.videos}
+    what = ", ".join(f"{count} {name}{'s' * (count > 1)}" for name, count in counts.items() if count) or "words"
     state = f"CHANGED: {', '.join(result.changes)}" if result.changes else "intact"
     times = f", {len(result.arrivals)} times" if len(result.arrivals) > 1 else ""
     return f"{what}, {state}{times}"

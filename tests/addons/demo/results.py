@@ -41,8 +41,8 @@ def dropped(status: int = 202, arrivals: tuple[Arrival, ...] = ()) -> Result:
     return Result(DROPPED, status, 41.6, made, finding(made, ASKED), arrivals)
 
 
-def arrival(pictures: int | None = 1) -> Arrival:
-    return Arrival(PASSED.id, b"/inbox", [], b"{}", pictures)
+def arrival(pictures: int | None = 1, videos: int | None = 0) -> Arrival:
+    return Arrival(PASSED.id, b"/inbox", [], b"{}", pictures, videos)
 
 
 def passed(*arrivals: Arrival, cached: bool = False, changes: tuple[str, ...] = ()) -> Result:

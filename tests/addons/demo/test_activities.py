@@ -16,6 +16,7 @@ def make() -> Writer:
     ("write", "kinds", "types"),
     [
         (lambda w: w.note([w.document(URL)]), {"image"}, ("Create", "Note")),
+        (lambda w: w.note([w.document(URL, "video/mp4")]), {"video"}, ("Create", "Note")),
         (lambda w: w.note([w.link(URL)]), {"image"}, ("Create", "Note")),
         (lambda w: w.page(URL), {"image"}, ("Announce", "Create", "Page")),
         (lambda w: w.page(None, f"![]({URL})"), {"inline"}, ("Announce", "Create", "Page")),

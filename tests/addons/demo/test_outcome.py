@@ -4,6 +4,7 @@ import pytest
 
 from addons.demo.outcome import Finding, Result, finding
 from addons.policy.words import Action, Hit
+from classifier import JudgedFrame
 from tests.addons.demo.results import ASKED, arrival, dropped, entry, medium, passed, undecodable
 
 
@@ -25,6 +26,18 @@ def test_of_several_symbols_that_a_rule_asks_the_highest_is_told() -> None:
 def test_where_no_rule_decided_the_highest_of_all_is_told() -> None:
     made = entry("pass", medium(0, {"clip.a": 0.2}), medium(1, {"clip.b": 0.4}, {"clip.b": 0.3}))
     assert finding(made, ASKED) == Finding("clip.b", 0.4, 2, 2, 0, False)
+
+
+def test_a_finding_says_where_in_its_file_it_stood() -> None:
+    frames = (
+        JudgedFrame(0, {"clip.a": 0.1}, at=0.0),
+        JudgedFrame(31, {"clip.a": 0.9}, at=3.1),
+        JudgedFrame(40, {"clip.a": 0.5}, reading="trailing jpeg"),
+    )
+    made = entry("pass", replace(medium(0), frames=frames))
+    assert finding(made, ASKED) == Finding("clip.a", 0.9, 1, 1, 31, False, 3.1, "")
+    made = entry("pass", replace(medium(0), frames=(frames[0], frames[2])))
+    assert finding(made, ASKED) == Finding("clip.a", 0.5, 1, 1, 40, False, None, "trailing jpeg")
 
 
 def test_a_cause_is_no_finding() -> None:
@@ -53,6 +66,8 @@ def test_what_is_as_the_scene_asks_is_right() -> None:
         (passed(arrival(), arrival()), "times it reached the server: 2, not 1"),
         (passed(arrival(0)), "pictures the server got: 0, not 1"),
         (passed(arrival(None)), "pictures the server got: None, not 1"),
+        (passed(arrival(1, 1)), "videos the server got: 1, not 0"),
+        (passed(arrival(1, None)), "videos the server got: None, not 0"),
         (passed(arrival(), changes=("body",)), "its body reached the server changed"),
         (replace(passed(arrival()), entry=None), "in the ledger: False, not True"),
         (replace(dropped(), scene=passed().scene), "the action: drop, not pass"),

@@ -56,16 +56,22 @@ def pair(servers: tuple[Remote, Receiver]) -> Pair:
 
 @pytest.mark.parametrize(
     "carries",
-    ["words alone", "two ordinary pictures", "a gzip body, its picture ordinary", "a collection of two videos"],
+    [
+        "words alone",
+        "two ordinary pictures",
+        "an ordinary video",
+        "a gzip body, its picture ordinary",
+        "a collection of two videos",
+    ],
 )
-def test_a_signed_delivery_is_taken_in_and_its_pictures_are_fetched(pair: Pair, carries: str) -> None:
+def test_a_signed_delivery_is_taken_in_and_its_media_are_fetched(pair: Pair, carries: str) -> None:
     scene = pair.scene(carries)
     request = pair.remote.signed(scene, INBOX)
     assert pair.send(request) == 202
     (arrival,) = pair.receiver.arrivals()
     assert arrival.id == scene.id
     assert arrival.changes(request) == []
-    assert pair.pictures() == scene.pictures
+    assert (pair.pictures(), arrival.videos) == (scene.pictures, scene.videos)
 
 
 def test_a_picture_that_cannot_be_had_does_not_count(pair: Pair) -> None:

@@ -53,8 +53,10 @@ def test_what_it_sends_is_signed_and_nothing_else_is(remote: Remote, software: s
     assert request.headers.raw[0] == (b"Host", b"example.org")
 
 
-@pytest.mark.parametrize("name", ["ordinary.jpg", "forbidden.png", "late.gif", "lying.png", "known.jpg", "face.jpg"])
-def test_it_serves_its_pictures(remote: Remote, name: str) -> None:
+@pytest.mark.parametrize(
+    "name", ["ordinary.jpg", "forbidden.png", "late.gif", "lying.png", "known.jpg", "face.jpg", "film.mp4"]
+)
+def test_it_serves_its_media(remote: Remote, name: str) -> None:
     answer = get(remote, f"/pictures/7/{name}")
     stem, _, extension = name.partition(".")
     data, media_type = draw(next(kind for kind in KINDS if kind == stem), extension, 7)

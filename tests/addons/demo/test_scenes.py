@@ -19,9 +19,11 @@ def test_a_scene_carries_what_it_says(scene: Scene) -> None:
     assert scene.arrives == (scene.action in ("pass", "record"))
     assert (scene.decided is None) == (scene.action == "pass")
     if scene.arrives:
-        assert len({ref.url for ref in found.media if ref.kind != "page"}) == scene.pictures
+        videos = {ref.url for ref in found.media if ref.kind == "video"}
+        assert len(videos) == scene.videos
+        assert len({ref.url for ref in found.media if ref.kind != "page"} - videos) == scene.pictures
     else:
-        assert scene.pictures == 0
+        assert (scene.pictures, scene.videos) == (0, 0)
 
 
 def test_ids_and_pictures_are_new_in_each_scene_and_each_round() -> None:

@@ -5,7 +5,7 @@ import pytest
 from rich.console import Console, RenderableType
 
 from addons.demo import show
-from addons.demo.outcome import Result
+from addons.demo.outcome import Finding, Result
 from addons.demo.scenes import Script
 from tests.addons.demo.results import arrival, dropped, entry, passed, undecodable
 
@@ -68,6 +68,24 @@ def test_a_row_tells_all() -> None:
         (
             passed(arrival(), cached=True),
             "right | lemmy: a post | clip.pattern 0.98 (cached) | pass, 202 | 120 ms | 1 picture, intact",
+        ),
+        (
+            replace(dropped(), found=Finding("clip.red_circle", 0.93, 1, 1, 31, False, 3.1)),
+            "right | lemmy: a post | clip.red_circle 0.93 (second 3.1) | drop (red-circle), 202 | 42 ms | nothing",
+        ),
+        (
+            replace(dropped(), found=Finding("clip.red_circle", 0.93, 2, 2, 1, False, None, "trailing jpeg")),
+            "right | lemmy: a post | clip.red_circle 0.93 (picture 2 of 2, trailing jpeg) | drop (red-circle), 202 "
+            "| 42 ms | nothing",
+        ),
+        (
+            replace(dropped(), found=Finding("clip.red_circle", 0.93, 1, 1, 4, False, 0.5, "motion")),
+            "right | lemmy: a post | clip.red_circle 0.93 (second 0.5 of motion) | drop (red-circle), 202 | 42 ms "
+            "| nothing",
+        ),
+        (
+            passed(arrival(1, 2)),
+            "WRONG | lemmy: a post | clip.pattern 0.98 | pass, 202 | 120 ms | 1 picture, 2 videos, intact",
         ),
         (undecodable(), "right | a: b | cause: undecodable | drop, 202 | 1 ms | nothing"),
         (
