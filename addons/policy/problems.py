@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 _USER = re.compile(r"(?<=://)[^\s\"'/]+(?=@)")
 """User and password of a URL, as in ``nats://user:password@host``."""
+_SECRET = re.compile(r"(\$\{[^}]*\})|[^$]+|\$")
 
 _WIDEST = 160
 """Columns of a line that are shown; a longer one is cut around the caret."""
@@ -57,8 +58,8 @@ class ConfigError(Exception):
 
 
 def masked(text: str) -> str:
-    """The text with stars, as many as there are characters, for users and passwords in URLs."""
-    return _USER.sub(lambda found: "*" * len(found[0]), text)
+    """The text with stars, as many as there are characters, for users and passwords in URLs; ``${NAME}`` may be seen."""
+    return _USER.sub(lambda user: _SECRET.sub(lambda part: part[1] or "*" * len(part[0]), user[0]), text)
 
 
 def in_order(problems: Iterable[Problem]) -> tuple[Problem, ...]:
