@@ -63,14 +63,14 @@ def views(image: Image.Image, orientation: int = 1, wanted: Sequence[InputSpec] 
         image = _eight_bit(image)
     size = least_size(image.size, orientation, wanted)
     if not image.has_transparency_data:
-        return [("", _array(_small(_rgb(image), size, bool(wanted)), orientation))]
+        return [("", turned(_small(_rgb(image), size, bool(wanted)), orientation))]
     rgba = image.convert("RGBA")
     lowest, _ = rgba.getchannel("A").getextrema()
-    bare = _array(_small(rgba.convert("RGB"), size, bool(wanted)), orientation)
+    bare = turned(_small(rgba.convert("RGB"), size, bool(wanted)), orientation)
     if lowest == 255:
         return [("", bare)]
     # Premultiplied, so that colours nobody sees do not bleed into the edges when the picture is made smaller.
-    multiplied = _array(_small(rgba.convert("RGBa"), size, bool(wanted)), orientation)
+    multiplied = turned(_small(rgba.convert("RGBa"), size, bool(wanted)), orientation)
     black, alpha = multiplied[..., :3], multiplied[..., 3:]
     white = np.minimum(black.astype(np.uint16) + (255 - alpha), 255).astype(np.uint8)
     kept: list[tuple[Ground, Pixels]] = [("white", white)]
@@ -115,10 +115,11 @@ def _small(image: Image.Image, size: tuple[int, int], roughly: bool) -> Image.Im
     return image if size == image.size else image.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
 
 
-def _array(image: Image.Image, orientation: int) -> Pixels:
+def turned(image: Image.Image, orientation: int) -> Pixels:
+    """The picture upright."""
     turn = _TURNS.get(orientation)
-    turned = image if turn is None else image.transpose(turn)
-    return np.ascontiguousarray(np.asarray(turned, dtype=np.uint8))
+    upright = image if turn is None else image.transpose(turn)
+    return np.ascontiguousarray(np.asarray(upright, dtype=np.uint8))
 
 
 def _eight_bit(image: Image.Image) -> Image.Image:

@@ -108,9 +108,9 @@ class TlsSettings(Settings):
 class WorkersSettings(Settings):
     """Workers on other machines, met at a NATS server.
 
-    ``nats``: URLs (``nats://`` or ``tls://``), which may hold a secret: never shown. ``tls``: encrypted even where the URL
-    does not say so. ``nkey``, ``creds``: files that prove who we are. ``fallback``: who judges where no worker is there.
-    ``subject``: the first word of every subject, so that two sites can share a server.
+    ``nats``: URLs (``nats://`` or ``tls://``), which may hold a secret: never shown. ``tls``: encrypted even where the
+    URL does not say so. ``nkey``, ``creds``: files that prove who we are. ``fallback``: who judges where no worker is
+    there. ``subject``: the first word of every subject, so that two sites can share a server.
     """
 
     nats: Annotated[tuple[str, ...], Field(min_length=1, max_length=16, repr=False)]

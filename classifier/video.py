@@ -19,8 +19,9 @@ import av
 import numpy as np
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
+from PIL import Image
 
-from classifier.flatten import Pixels, upright, views
+from classifier.flatten import Pixels, turned, upright, views
 from classifier.frames import MIN_PDQ_QUALITY, Bounds, Decoded, DecodedFrame, HashedFrame, Undecoded, frame_of
 from classifier.parts import Needs, Parts, PartsFile
 from classifier.pdq import pdq_of
@@ -330,9 +331,10 @@ class _Walk:
         seen.numbers.add(number)
         small = self.screen.small(frame, _SMALL)
         look = _look(small)
-        if len(seen.hashed) < self._most_hashed and not seen.still(look):
-            seen.hashed.append(HashedFrame(number, *pdq_of(np.ascontiguousarray(small[..., :3]))))
         size, orientation = self.screen.size(frame), orientation_of(frame)
+        if len(seen.hashed) < self._most_hashed and not seen.still(look):
+            # Lists are of pictures as they are seen; that it is squashed to a square is all the same to PDQ.
+            seen.hashed.append(HashedFrame(number, *pdq_of(turned(Image.fromarray(small[..., :3]), orientation))))
         large = frame.width * frame.height > _FULL_HD
         shown = self.screen.shrunk(frame, size, orientation) if large else frame
         if seen.pool is None:

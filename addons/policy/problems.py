@@ -58,7 +58,7 @@ class ConfigError(Exception):
 
 
 def masked(text: str) -> str:
-    """The text with stars, as many as there are characters, for users and passwords in URLs; ``${NAME}`` may be seen."""
+    """The text with stars, as many as there are characters, for users and passwords in URLs; ``${NAME}`` may stand."""
     return _USER.sub(lambda user: _SECRET.sub(lambda part: part[1] or "*" * len(part[0]), user[0]), text)
 
 

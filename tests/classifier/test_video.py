@@ -104,10 +104,12 @@ def test_one_second_of_a_minute_is_seen_wherever_it_lies(start: int, keys: str) 
     assert all(start / RATE <= at < start / RATE + 1 for at in at_red(result))
 
 
-def test_a_second_that_shows_a_known_picture_is_hashed_though_not_chosen() -> None:
+@pytest.mark.parametrize("degrees", [0, 90, 180, 270])
+def test_a_second_that_shows_a_known_picture_is_hashed_upright_though_not_chosen(degrees: int) -> None:
     known = textured(99, 128, 96)
     pictures = [known if 200 <= number < 210 else one for number, one in enumerate(moving(60))]
-    result = decoded(film(pictures), Bounds(4_000_000, 8, 20.0, video_frames=1))
+    data = _turned(film([one.rotate(degrees, expand=True) for one in pictures]), degrees)
+    result = decoded(data, Bounds(4_000_000, 8, 20.0, video_frames=1))
     bits = int(pdq_of(np.asarray(known))[0], 16)
     near = [one.index for one in result.hashes if (int(one.pdq, 16) ^ bits).bit_count() <= 31]
     assert near
