@@ -28,7 +28,7 @@ from PIL import Image
 
 from classifier.answers import get_ready
 from classifier.detectors.nudity import INPUT
-from classifier.flatten import COARSE, HASHED, target_size, views
+from classifier.flatten import HASHED, target_size, views
 from classifier.frames import Bounds
 from classifier.inputs import InputSpec, rows
 from classifier.pdq import pdq_of
@@ -112,7 +112,7 @@ def pdq_bits(count: int) -> dict[str, list[float]]:
         full, drafted = Image.open(io.BytesIO(data)), Image.open(io.BytesIO(data))
         drafted.draft(None, target_size(*size, (HASHED,)))
         reference = _theirs(np.asarray(full))
-        for name, image, wanted in (("reduced", full, HASHED), ("draft", drafted, HASHED), ("coarse", full, COARSE)):
+        for name, image, wanted in (("reduced", full, HASHED), ("draft", drafted, HASHED)):
             ((_, pixels),) = views(image, 1, (wanted,))
             found[name].append((int(pdq_of(pixels, size)[0], 16) ^ reference).bit_count())
             if name == "reduced":

@@ -10,7 +10,7 @@ from addons.demo import videos
 
 def test_a_video_has_each_of_its_frames_at_its_time() -> None:
     frames = [Image.new("RGB", videos.SIZE, (0, 20 * number, 0)) for number in range(12)]
-    with av.open(io.BytesIO(videos.mp4(frames))) as file:
+    with av.open(io.BytesIO(videos.mp4(frames)), "r") as file:
         shown = [(frame.time, frame.to_ndarray(format="rgb24")) for frame in file.decode(video=0)]
     assert [round(time * videos.RATE) for time, _ in shown if time is not None] == list(range(12))
     assert all(abs(int(pixels[60, 80, 1]) - 20 * number) < 12 for number, (_, pixels) in enumerate(shown))
