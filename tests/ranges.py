@@ -18,6 +18,18 @@ def honest(_number: int, body: bytes, headers: dict[str, str], status: str) -> t
     return body, headers, status
 
 
+def honest_answer(file: bytes, head: bytes, kind: str) -> tuple[bytes, dict[str, str], str]:
+    """Body, headers and status for a request with this head: the one range that it asks for, else all."""
+    headers = {"Content-Type": kind, "ETag": '"one"', "Content-Length": str(len(file))}
+    wanted = _RANGE.search(head)
+    if not wanted:
+        return file, headers, "200 OK"
+    start, end = int(wanted[1]), min(int(wanted[2]), len(file) - 1)
+    body = file[start : end + 1]
+    headers |= {"Content-Range": f"bytes {start}-{end}/{len(file)}", "Content-Length": str(len(body))}
+    return body, headers, "206 Partial Content"
+
+
 @asynccontextmanager
 async def host(file: bytes, lie: Lie | None = honest, kind: str = "video/mp4") -> AsyncIterator[Served]:
     """Serves ``file`` at every path until the block ends; ``lie`` None: ranges are not known here."""
@@ -25,14 +37,8 @@ async def host(file: bytes, lie: Lie | None = honest, kind: str = "video/mp4") -
 
     async def handle(head: bytes, writer: asyncio.StreamWriter) -> None:
         nonlocal number
-        wanted = _RANGE.search(head)
-        headers = {"Content-Type": kind, "ETag": '"one"', "Content-Length": str(len(file))}
-        body, status = file, "200 OK"
-        if wanted and lie:
-            start, end = int(wanted[1]), min(int(wanted[2]), len(file) - 1)
-            body, status = file[start : end + 1], "206 Partial Content"
-            headers["Content-Range"] = f"bytes {start}-{end}/{len(file)}"
-            headers["Content-Length"] = str(len(body))
+        body, headers, status = honest_answer(file, head if lie else b"", kind)
+        if lie and status.startswith("206"):
             number += 1
             body, headers, status = lie(number, body, headers, status)
         writer.write(answer(body, status, headers))

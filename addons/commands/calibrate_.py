@@ -76,7 +76,8 @@ def command(
     FOLDER holds ordinary pictures and videos: what your users post every day, and nothing that a rule should stop. The
     more the better: 10 for each one that may be flagged (10,000 for a rate of 0.001). Nothing is shown, kept or sent
     anywhere but the scores. An interrupted run is gone on with by the same command. Of far too few files (less than one
-    that may be flagged) nothing is applied.
+    that may be flagged) nothing is applied. A file larger than fetch.max_bytes is too_large here and has no score,
+    also a video, of which the doors would fetch and judge parts.
 
     Exit status: 0 done, 1 when not one file could be judged or nothing was applied, 2 for wrong usage or a
     configuration that cannot be used.

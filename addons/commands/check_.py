@@ -58,9 +58,10 @@ class Checked:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line and file.")
 @click.option("--sensitive", is_flag=True, help="As if the post were marked sensitive.")
 def command(files: tuple[Path, ...], config_file: Path, as_json: bool, sensitive: bool) -> None:
-    """Judge image files as the doors would, and say what the policy does with each.
+    """Judge image and video files as the doors would, and say what the policy does with each.
 
-    Rules that ask about a host, an actor or a type find none here. No picture is shown, kept or sent anywhere.
+    Rules that ask about a host, an actor or a type find none here. No picture is shown, kept or sent anywhere. A file
+    larger than fetch.max_bytes is too_large here, also a video, of which the doors would fetch and judge parts.
 
     Exit status: 0 when every file was judged or decided on by its cause, 1 when some file could not be read, 2 for
     wrong usage or a configuration that cannot be used.

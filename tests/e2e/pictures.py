@@ -13,14 +13,20 @@ import pdqhash
 from PIL import Image
 
 from classifier.presets import shapes
+from tests.addons.fetching.servers import answer as response
 from tests.drawing import animation, encode, textured
 from tests.e2e.peers import ACTOR
+from tests.filming import RATE, film
 from tests.net import Received
+from tests.ranges import honest_answer
 
 type Json = dict[str, object]
 
+LARGEST = 2 << 20
+"""Bytes of one body, as the configuration has it."""
+
 CONFIG = """\
-fetch: {{allow: [127.0.0.0/8], ports: [{port}]}}
+fetch: {{allow: [127.0.0.0/8], ports: [{port}], max_bytes: {largest}}}
 budget: {budget}
 ledger: {{url: "sqlite:///ledger.db"}}
 """
@@ -67,6 +73,23 @@ class Palette:
         """An animation of six frames whose last one is ``what``."""
         return animation([*(self.draw("fine", seed) for seed in range(5)), self.draw(what, 0)], duration=200)
 
+    def video(self, what: str, seconds: int = 6, grain: int = 0) -> bytes:
+        """An MP4 file of scenes of three seconds, and of ``what`` for one second that begins within the second one.
+
+        With much ``grain`` (levels) it is large. Key frames stand where a scene begins, and at least every 3 s.
+        """
+        rng = np.random.default_rng(0)
+
+        def frame(number: int) -> Image.Image:
+            if 4 * RATE <= number < 5 * RATE:
+                return self.draw(what, 0)
+            pixels = np.asarray(self.draw("fine", 100 + number // (3 * RATE)), dtype=int)
+            noise = rng.integers(-grain, grain + 1, pixels.shape)
+            return Image.fromarray((pixels + noise).clip(0, 255).astype(np.uint8))
+
+        options = {"preset": "veryfast", "crf": "18", "g": str(3 * RATE), "threads": "1"}
+        return film(map(frame, range(seconds * RATE)), options=options)
+
     def write_lists(self, folder: Path) -> None:
         """The hash lists that the configuration names: SHA-256 of the files, and PDQ of the forbidden picture."""
         for name, what in {"ours": "forbidden", "theirs": "refused", "noted": "noted"}.items():
@@ -108,18 +131,26 @@ BY_MODEL = Palette(MODEL, _shaped)
 class PictureHost:
     """A remote host of media: what each path gives, one answer after the other, and how often it was asked for.
 
-    An answer of None is never finished: its head comes, its body does not, unless ``release`` is set.
+    An answer of None is never finished: its head comes, its body does not, unless ``release`` is set. ``by_range``
+    holds files that are served whole or, where it is asked for, in parts.
     """
 
     palette: Palette
     port: int = 0
     answers: dict[str, list[bytes | None]] = field(default_factory=dict)
+    by_range: dict[str, bytes] = field(default_factory=dict)
     asked: Counter[str] = field(default_factory=Counter)
     release: asyncio.Event = field(default_factory=asyncio.Event)
     _count: int = 0
 
     async def __call__(self, request: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         path = request.line.split()[1].decode()
+        if path in self.by_range:
+            self.asked[path] += 1
+            body, headers, status = honest_answer(self.by_range[path], request.head + b"\r\n\r\n", "video/mp4")
+            writer.write(response(body, status, headers))
+            await writer.drain()
+            return
         answers = self.answers[path]
         answer = answers[min(self.asked[path], len(answers) - 1)]
         self.asked[path] += 1
@@ -142,6 +173,12 @@ class PictureHost:
         self.answers[path] = list(answers)
         return f"http://127.0.0.1:{self.port}{path}"
 
+    def parts(self, data: bytes) -> str:
+        """A new URL of a video, of which parts are served where they are asked for."""
+        url = self.serve(suffix=".mp4")
+        self.by_range[self.path(url)] = data
+        return url
+
     def picture(self, what: str, seed: int = 0) -> str:
         """A new URL of a picture."""
         return self.serve(file(self.palette.png(what, seed)))
@@ -163,6 +200,11 @@ def note(*urls: str, **more: object) -> Json:
     """A Mastodon-like Note with pictures attached."""
     documents = [{"type": "Document", "mediaType": "image/png", "url": url} for url in urls]
     return {"type": "Note", "content": "<p>caf\xe9</p>", "attachment": documents, **more}
+
+
+def video_note(url: str) -> Json:
+    """A Mastodon-like Note with a video attached."""
+    return note(attachment=[{"type": "Document", "mediaType": "video/mp4", "url": url}])
 
 
 def _page(url: str) -> Json:

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from tests.e2e.fedify import Fedify
 from tests.e2e.peers import ACTOR, SENDERS, VALID, Headers, Sender, Verifiers, described, pairs, wire
-from tests.e2e.pictures import CONFIG, Json, Palette, PictureHost
+from tests.e2e.pictures import CONFIG, LARGEST, Json, Palette, PictureHost
 from tests.e2e.process import Door, door
 from tests.net import OK, RawClient, Received, client, upstream
 
@@ -99,7 +99,7 @@ async def opened(
     host = PictureHost(palette)
     async with upstream(host) as pictures, upstream(OK) as behind:
         host.port = pictures.port
-        text = CONFIG.format(port=pictures.port, budget=f"{budget:g}s") + palette.config
+        text = CONFIG.format(port=pictures.port, largest=LARGEST, budget=f"{budget:g}s") + palette.config
         async with door(folder, text, behind.port) as running:
             try:
                 yield World(running, behind.requests, host, palette, Verifiers(fedify, key))
