@@ -5,6 +5,7 @@ from collections.abc import Generator, Iterator
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
+from PIL import Image, ImageFile
 
 from tests.e2e.fedify import Fedify
 
@@ -34,6 +35,14 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
     if NO_SKIP and report.skipped:
         _refuse(report)
     return report
+
+
+@pytest.fixture(autouse=True)
+def _pillow_as_it_was() -> Iterator[None]:
+    """What decoding sets for a whole process, which is its own then, does not outlast a test."""
+    most, lenient = Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES
+    yield
+    Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES = most, lenient
 
 
 @pytest.fixture(scope="session")

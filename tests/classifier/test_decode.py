@@ -8,7 +8,7 @@ import pillow_heif
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageFile
+from PIL import Image
 
 from classifier.decode import Bounds, Decoded, Undecoded, decode, prepare
 from classifier.flatten import Pixels
@@ -23,14 +23,12 @@ BOUNDS = Bounds(pixels=4_000_000, frames=8, seconds=20.0)
 
 @pytest.fixture(autouse=True, scope="module")
 def _prepared() -> Iterator[None]:
-    """What a decoding process does at its start; put back, as it is for the whole process."""
+    """What a decoding process does at its start."""
     import warnings
 
-    most, lenient = Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES
     with warnings.catch_warnings():
         prepare()
         yield
-    Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES = most, lenient
 
 
 @pytest.fixture(autouse=True)

@@ -19,6 +19,7 @@ from classifier.metrics import Metrics
 from classifier.parts import Parts
 from classifier.settings import ClassifierSettings, DecodeSettings, HashListSettings
 from classifier.types import CannotJudgeError, FrameHash, JudgedFrame, Judgement, Symbols
+from tests import net
 from tests.classifier.fakes import POISON, Reads, rows_of
 from tests.drawing import animation, encode, shape, textured
 
@@ -280,6 +281,7 @@ async def test_decoding_runs_only_so_far_ahead(memory: int, decoded: int) -> Non
     bench = Bench(queue=50, processes=1, memory=memory)
     bench.detector.gate = threading.Event()
     waiting = [bench.start(b"%c" % number) for number in range(20)]
+    await net.until(lambda: (bench.metric("rows_bytes") or 0) >= 24 * decoded)
     await soon()
     assert len(bench.decoder.decoded) == decoded
     assert bench.metric("rows_bytes") == 24 * decoded

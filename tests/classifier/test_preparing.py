@@ -8,7 +8,7 @@ import open_clip
 import pytest
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageFile
+from PIL import Image
 
 from classifier.decode import prepare
 from classifier.detectors.nudity import INPUT
@@ -25,14 +25,12 @@ INPUTS = {"clip": InputSpec((224, 224), "squash"), "nudity": INPUT}
 
 @pytest.fixture(autouse=True, scope="module")
 def _prepared() -> Iterator[None]:
-    """What a decoding process does at its start; put back, as it is for the whole process."""
+    """What a decoding process does at its start."""
     import warnings
 
-    most, lenient = Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES
     with warnings.catch_warnings():
         prepare()
         yield
-    Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES = most, lenient
 
 
 def done(data: bytes, inputs: dict[str, InputSpec] = INPUTS) -> Prepared:

@@ -25,11 +25,9 @@ BOUNDS = Bounds(pixels=4_000_000, frames=8, seconds=20.0)
 def _prepared() -> Iterator[None]:
     import warnings
 
-    most = Image.MAX_IMAGE_PIXELS
     with warnings.catch_warnings():
         prepare()
         yield
-    Image.MAX_IMAGE_PIXELS = most
 
 
 def decoded(data: bytes, bounds: Bounds = BOUNDS) -> Decoded:

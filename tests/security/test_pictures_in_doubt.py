@@ -104,7 +104,7 @@ async def test_a_link_as_attachment(
         (FORBIDDEN, "200 OK", {}, 202),
         (FORBIDDEN, "404 Not Found", HTML, 503),
         (SVG.encode(), "200 OK", {"Content-Type": "image/svg+xml"}, 200),
-        (b"\x00\x00\x00\x10ftypisom\x00\x00\x00\x00", "200 OK", {"Content-Type": "video/mp4"}, 200),
+        (b"\x00\x00\x00\x10ftypisom\x00\x00\x00\x00", "200 OK", {"Content-Type": "video/mp4"}, 202),
         (PAGE, "404 Not Found", HTML, 200),
         (b"", "410 Gone", HTML, 200),
     ],

@@ -256,12 +256,24 @@ def test_child_safety_asks_what_its_concepts_and_nudity_give() -> None:
 
 
 _CONTEXT = {
-    **{"child": 0.188, "children": 0.188, "infant": 0.19, "infants": 0.19},
-    **{"toddler": 0.19, "toddlers": 0.19, "teen": 0.21, "teens": 0.21},
+    "child": 0.188,
+    "children": 0.188,
+    "infant": 0.19,
+    "infants": 0.19,
+    "toddler": 0.19,
+    "toddlers": 0.19,
+    "teen": 0.21,
+    "teens": 0.21,
 }
 _CRITICAL = {
-    **{"child": 0.225, "children": 0.225, "infant": 0.22, "infants": 0.22},
-    **{"toddler": 0.22, "toddlers": 0.22, "teen": 0.26, "teens": 0.26},
+    "child": 0.225,
+    "children": 0.225,
+    "infant": 0.22,
+    "infants": 0.22,
+    "toddler": 0.22,
+    "toddlers": 0.22,
+    "teen": 0.26,
+    "teens": 0.26,
 }
 _SEXUAL = {"nudity": 0.175, "naked": 0.175, "porn": 0.185}
 

@@ -37,7 +37,7 @@ async def test_without_a_worker_it_is_judged_here(broker: Broker, caplog: pytest
     assert await backend.judge(rows(4), timeout=10) == scores(rows(4))
     assert (here.judged, there.judged) == (3, 1)
     assert backend.version == version
-    assert [one for one in caplog.messages if "judg" in one and "judges for us" not in one] == [
+    assert [one for one in caplog.messages if one.startswith(("judging here", "the workers judge"))] == [
         "judging here: no worker is there; `fediward worker -c FILE` is one",
         "the workers judge again",
         "judging here: no worker is there; `fediward worker -c FILE` is one",
