@@ -112,9 +112,11 @@ async def test_only_what_is_new_is_asked_for_and_what_is_deleted_goes(tmp_path: 
     since = [path for path in server.asked[asked:] if "from=1970" in path]
     assert server.answered > asked
     assert since == []
-    now = time.time() - 5.5
-    server.entries = [entry(1, now, deleted=True), entry(2, now, md5=md5(3))]
-    await asyncio.sleep(1.1)
+    # What is asked for ends five seconds before now: the change comes after the last end, and is over before the next.
+    query = parse_qs(urlsplit(server.asked[-1]).query)
+    changed = datetime.fromisoformat(query["to"][0]).replace(tzinfo=UTC).timestamp()
+    server.entries = [entry(1, changed, deleted=True), entry(2, changed, md5=md5(3))]
+    await asyncio.sleep(max(0.0, changed + 6.1 - time.time()))
     await child.fetch(exchange, forced=True)
     assert lines(exchange) == [f"md5,{md5(3)},ncmec,member 42"]
 
