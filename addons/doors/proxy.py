@@ -126,9 +126,10 @@ class DoorHandler(mode_servers.ProxyConnectionHandler):
         except Exception:
             self._failed(hook)
 
-    def _failed(self, hook: commands.StartHook) -> None:
+    def _failed(self, hook: commands.StartHook, level: int = logging.ERROR) -> None:
         """An addon's own bug must not let a delivery by: mitmproxy would log it and forward."""
-        logger.exception("the door failed in %s: the connection from %s ends", hook.name, self.client.peername)
+        message = "the door failed in %s: the connection from %s ends"
+        logger.log(level, message, hook.name, self.client.peername, exc_info=True)
         flows = [flow for flow in hook.args() if isinstance(flow, Flow)]
         for flow in flows:
             if flow.killable:
@@ -145,8 +146,11 @@ class DoorHandler(mode_servers.ProxyConnectionHandler):
         try:
             with self.timeout_watchdog.disarm():
                 await waiting
-        except (Exception, asyncio.CancelledError):  # what an addon waits for may be cancelled too
-            self._failed(hook)
+        except (Exception, asyncio.CancelledError) as error:  # what an addon waits for may be cancelled too
+            task = asyncio.current_task()
+            # Where the loop ends, and every connection with it, nothing is wrong.
+            ending = isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() > 0
+            self._failed(hook, logging.DEBUG if ending else logging.ERROR)
         for function in rest:
             await self._call(function, hook)
         if hook.blocking:

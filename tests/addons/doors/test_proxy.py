@@ -66,6 +66,26 @@ async def test_what_an_addon_waits_for_may_be_cancelled() -> None:
         assert door.lines == []
 
 
+async def test_where_the_loop_ends_a_delivery_ends_silently(caplog: pytest.LogCaptureFixture) -> None:
+    """Nothing is wrong then, so nobody is to read of a door that failed; and nothing goes on to the server."""
+
+    waiting: list[asyncio.Task[object] | None] = []
+
+    class Stuck(Gate):
+        async def request(self, flow: http.HTTPFlow) -> None:
+            waiting.append(asyncio.current_task())
+            await asyncio.sleep(60)
+
+    async with net.door(Stuck()) as door, net.client(door.port) as client:
+        await client.send(DELIVERY)
+        await net.until(lambda: bool(waiting))
+        assert waiting[0] is not None
+        waiting[0].cancel()
+        assert await client.closed(timeout=5) == b""
+        assert door.lines == []
+    assert not [record for record in caplog.records if record.levelno > logging.DEBUG]
+
+
 async def test_one_connection_that_fails_does_not_touch_another() -> None:
     class Picky(Gate):
         async def request(self, flow: http.HTTPFlow) -> None:
