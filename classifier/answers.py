@@ -13,11 +13,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from classifier.decode import prepare
-from classifier.frames import Bounds, HashedFrame, Undecoded
+from classifier.frames import MAX_ROWS, Bounds, HashedFrame, Prepared, PreparedFrame, Undecoded
 from classifier.inputs import InputSpec, Rows
 from classifier.parts import Needs, Parts
-from classifier.preparing import MAX_ROWS, Prepared, PreparedFrame, prepare_file
 
 _PREPARED, _UNDECODED, _NEEDS = b"P", b"U", b"N"
 _MAX_MESSAGE = 500
@@ -39,8 +37,14 @@ class NonsenseError(Exception):
 
 
 def get_ready() -> None:
-    """Once in each process, before it is shut in: what is imported later would count against a file's memory."""
+    """Once in each process, before it is shut in: what is imported later would count against a file's memory.
+
+    It is all imported here, so that the libraries which read hostile files are in no other process.
+    """
     import cv2
+
+    from classifier import preparing  # noqa: F401
+    from classifier.decode import prepare
 
     cv2.setNumThreads(1)
     prepare()
@@ -48,6 +52,8 @@ def get_ready() -> None:
 
 def prepare_packed(data: bytes | Parts, bounds: Bounds, inputs: Mapping[str, InputSpec]) -> tuple[bytes, list[Rows]]:
     """Runs in the decoding process: what ``prepare_file`` gives, packed."""
+    from classifier.preparing import prepare_file
+
     return pack(prepare_file(data, bounds, inputs))
 
 
@@ -111,7 +117,6 @@ def _needs(result: Needs) -> Needs:
 def _check(result: Prepared, inputs: Mapping[str, InputSpec]) -> None:
     _expect(_MEDIA_TYPE.fullmatch(result.media_type), "media type")
     _expect(all(0 < one < _MAX_NUMBER for one in (result.width, result.height, result.count)), "size")
-    _expect(result.duration is None or 0 <= result.duration < math.inf, "duration")
     _expect(len(result.marks) <= 16 and all(_MARK.fullmatch(mark) for mark in result.marks), "marks")
     _expect(len(result.hashes) <= _MAX_HASHES, "hashes")
     for one in result.hashes:
@@ -124,7 +129,6 @@ def _check(result: Prepared, inputs: Mapping[str, InputSpec]) -> None:
     for frame in result.frames:
         _check_hash(frame)
         _expect(_READING.fullmatch(frame.reading), "reading")
-        _expect(len(frame.flips) in (0, 3) and all(_PDQ.fullmatch(flip) for flip in frame.flips), "flips")
         _expect(frame.at is None or 0 <= frame.at < math.inf, "time")
         _expect(frame.rows.keys() == inputs.keys(), "frame's detectors")
         for name, (start, stop) in frame.rows.items():
@@ -133,6 +137,7 @@ def _check(result: Prepared, inputs: Mapping[str, InputSpec]) -> None:
 
 def _check_hash(one: HashedFrame | PreparedFrame) -> None:
     _expect(0 <= one.index < _MAX_NUMBER and _PDQ.fullmatch(one.pdq) and 0 <= one.quality <= 100, "hash")
+    _expect(len(one.flips) in (0, 3) and all(_PDQ.fullmatch(flip) for flip in one.flips), "flips")
 
 
 def _expect(holds: object, what: str) -> None:

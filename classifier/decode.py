@@ -47,11 +47,6 @@ from classifier.readings.types import Reading
 from classifier.sniff import Kind, sniff
 from classifier.walking import BROKEN, MAX_WALK, TooLargeError, Walk, check_pixels, check_time
 
-__all__ = ["Bounds", "Decoded", "DecodedFrame", "HashedFrame", "Undecoded", "decode", "prepare"]
-
-VERSION = "decode-5"
-"""Changes whenever the same bytes could give other frames."""
-
 # Named here so that Pillow finds them without importing all its plugins; the name says what may be opened at all.
 PLUGINS = (
     AvifImagePlugin,

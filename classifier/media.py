@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from classifier.answers import NonsenseError, get_ready, prepare_packed, unpack
-from classifier.decode import VERSION, Bounds, Undecoded
+from classifier.frames import VERSION, Bounds, Prepared, PreparedFrame, Undecoded
 from classifier.inputs import InputSpec
 from classifier.parts import Needs, NeedsError, Parts
 from classifier.pool import (
@@ -18,7 +18,6 @@ from classifier.pool import (
     Pool,
     UnavailableError,
 )
-from classifier.preparing import Prepared, PreparedFrame
 from classifier.sandbox import Report
 from classifier.settings import DecodeSettings
 from classifier.types import CannotJudgeError
@@ -56,7 +55,7 @@ def default_processes() -> int:
 class MediaDecoder:
     """Decodes in spawned processes. ``settings.seconds`` bounds computing time; twice that is the wall time.
 
-    ``flips``: hash sampled frames mirrored and turned too, for hash lists that ask for such variants.
+    ``flips``: hash frames mirrored and turned too, for hash lists that ask for such variants.
     """
 
     def __init__(self, settings: DecodeSettings, *, flips: bool = False) -> None:

@@ -1,52 +1,15 @@
 """Bytes to what leaves a decoding process: each frame's hashes, and its tiles for each detector; never the frame."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import numpy as np
 
-from classifier.decode import Bounds, Decoded, HashedFrame, Undecoded, decode, decode_parts
-from classifier.flatten import Ground
+from classifier.decode import decode, decode_parts
+from classifier.frames import MAX_ROWS, Bounds, Decoded, Prepared, PreparedFrame, Undecoded
 from classifier.inputs import MOST, InputSpec, Rows, rows
 from classifier.parts import Needs, Parts
 from classifier.pdq import flips_of
-
-MAX_ROWS = 96
-"""Tiles of one file for one detector: with many frames, each of them gets fewer."""
-
-
-@dataclass(frozen=True, slots=True)
-class PreparedFrame:
-    """One view of one frame. ``rows``: by detector, from where to where (exclusive) its tiles stand in the file's.
-
-    ``at``: seconds into a video. ``reading``: which of a file's several readings it belongs to; "" is its own.
-    ``flips``: the PDQ hashes of its flips (:func:`classifier.pdq.flips_of`), where a list asks for them.
-    """
-
-    index: int
-    ground: Ground
-    pdq: str
-    quality: int
-    rows: dict[str, tuple[int, int]]
-    at: float | None = None
-    reading: str = ""
-    flips: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """A file's frames, ready for the detectors; else as :class:`classifier.frames.Decoded`. ``rows``: by detector."""
-
-    media_type: str
-    width: int
-    height: int
-    count: int
-    frames: tuple[PreparedFrame, ...]
-    truncated: bool = False
-    hashes: tuple[HashedFrame, ...] = ()
-    duration: float | None = None
-    marks: tuple[str, ...] = ()
-    rows: dict[str, Rows] = field(default_factory=dict)
 
 
 def prepare_file(data: bytes | Parts, bounds: Bounds, inputs: Mapping[str, InputSpec]) -> Prepared | Undecoded | Needs:
@@ -91,7 +54,6 @@ def prepared(decoded: Decoded, inputs: Mapping[str, InputSpec], *, flips: bool =
         frames,
         decoded.truncated,
         decoded.hashes,
-        decoded.duration,
         decoded.marks,
         tiles,
     )

@@ -66,8 +66,7 @@ class HashListSettings(Settings):
     """One list of known hashes; its symbol is ``hash.<name>``, or ``allow.<name>`` where it is an allow list.
 
     ``match``: the kind of hash in lines that name none; None: each line names its own. ``distance``: PDQ bits that may
-    differ, inclusive. ``variants``: rotated and mirrored pictures match too, frames of an animation or a video where
-    they are judged. ``allow``: what matches passes.
+    differ, inclusive. ``variants``: rotated and mirrored pictures match too. ``allow``: what matches passes.
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$", max_length=64)]

@@ -4,13 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
 from classifier.inputs import InputSpec, Rows
-
-type Frame = NDArray[np.uint8]
-"""One picture as the detectors see it: ``uint8 [height, width, 3]``, RGB, upright, alpha laid on a ground."""
 
 type Symbols = Mapping[str, float]
 """Symbol name (``clip.minor``, ``nudity.explicit``, ``hash.ours``) to its score in 0…1."""
@@ -92,8 +86,8 @@ class Judgement:
 
     ``media_type`` is by content; ``version`` names every detector that judged, so that a cache can tell; ``matches``
     is filled by :meth:`classifier.engine.Engine.look_up` and is empty in what is cached. ``hashes`` are those of the
-    frames that were not sampled; one that a list knows becomes a frame in ``look_up``. ``duration``: seconds, of a
-    video. ``partial``: the caller's ``stop`` ended it before every detector had judged, so it must not be remembered.
+    frames that were not sampled; one that a list knows becomes a frame in ``look_up``. ``partial``: the caller's
+    ``stop`` ended it before every detector had judged, so it must not be remembered.
     """
 
     sha256: str
@@ -104,7 +98,6 @@ class Judgement:
     version: str
     matches: tuple[HashMatch, ...] = field(default=())
     hashes: tuple[FrameHash, ...] = field(default=())
-    duration: float | None = None
     partial: bool = False
     md5: str | None = None
     sha1: str | None = None
@@ -112,7 +105,8 @@ class Judgement:
     @property
     def weight(self) -> int:
         """What it takes of memory, in frames (about two kilobytes each), for a cache's bound."""
-        return len(self.frames) + -(-len(self.hashes) // _HASHES_A_FRAME)
+        hashes = sum(1 + len(one.flips) for one in self.hashes)
+        return len(self.frames) + -(-hashes // _HASHES_A_FRAME)
 
     def worst(self) -> dict[str, float]:
         """Every symbol with its highest score over the frames: for showing, never for rules."""

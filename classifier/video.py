@@ -22,9 +22,8 @@ from av.video.reformatter import VideoReformatter
 from PIL import Image
 
 from classifier.flatten import Pixels, turned, upright, views
-from classifier.frames import MIN_PDQ_QUALITY, Bounds, Decoded, DecodedFrame, HashedFrame, Undecoded, frame_of
+from classifier.frames import MIN_PDQ_QUALITY, Bounds, Decoded, DecodedFrame, HashedFrame, Undecoded, frame_of, hashed
 from classifier.parts import Needs, Parts, PartsFile
-from classifier.pdq import pdq_of
 from classifier.scenes import Candidate, Look, Pool, coarse_to_fine, widest
 from classifier.screen import Screen, orientation_of
 from classifier.sniff import Kind
@@ -334,7 +333,7 @@ class _Walk:
         size, orientation = self.screen.size(frame), orientation_of(frame)
         if len(seen.hashed) < self._most_hashed and not seen.still(look):
             # Lists are of pictures as they are seen; that it is squashed to a square is all the same to PDQ.
-            seen.hashed.append(HashedFrame(number, *pdq_of(turned(Image.fromarray(small[..., :3]), orientation))))
+            seen.hashed.append(hashed(number, turned(Image.fromarray(small[..., :3]), orientation), self.bounds))
         large = frame.width * frame.height > _FULL_HD
         shown = self.screen.shrunk(frame, size, orientation) if large else frame
         if seen.pool is None:
@@ -351,10 +350,10 @@ def _look(small: Pixels) -> Look:
     return rows.reshape(_CELLS, _CELLS, step, -1).sum(2, np.uint32).reshape(-1).astype(np.float32) / np.float32(step**2)
 
 
-def _unlike(hashed: list[HashedFrame]) -> Iterator[HashedFrame]:
+def _unlike(found: list[HashedFrame]) -> Iterator[HashedFrame]:
     """In the order shown, those that show something else than the one before; no flat ones."""
     last: int | None = None
-    for one in sorted(hashed, key=lambda one: one.index):
+    for one in sorted(found, key=lambda one: one.index):
         if one.quality < MIN_PDQ_QUALITY:
             continue
         bits = int(one.pdq, 16)

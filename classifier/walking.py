@@ -8,9 +8,8 @@ import numpy as np
 from PIL import Image
 
 from classifier.flatten import HASHED, Ground, Pixels, least_size, upright, views
-from classifier.frames import MIN_PDQ_QUALITY, Bounds, DecodedFrame, HashedFrame, frame_of
+from classifier.frames import MIN_PDQ_QUALITY, Bounds, DecodedFrame, HashedFrame, frame_of, hashed
 from classifier.inputs import InputSpec
-from classifier.pdq import pdq_of
 from classifier.sampling import LOOK, look_of, sampled, shown_for
 from classifier.sniff import Kind
 
@@ -64,7 +63,7 @@ class Walk:
                 for number, (ground, pixels) in enumerate(views(shown, orientation, wanted)):
                     same = before.get(ground)
                     if same is None or not np.array_equal(same, pixels):
-                        found.append((ground, HashedFrame(index, *pdq_of(pixels, self.size))))
+                        found.append((ground, hashed(index, pixels, self.bounds, self.size)))
                         before[ground] = pixels
                     if number == 0:
                         looks[index] = look_of(pixels)

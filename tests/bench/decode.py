@@ -29,10 +29,10 @@ from PIL import Image
 from classifier.answers import get_ready
 from classifier.detectors.nudity import INPUT
 from classifier.flatten import HASHED, target_size, views
-from classifier.frames import Bounds
+from classifier.frames import Bounds, Prepared
 from classifier.inputs import InputSpec, rows
 from classifier.pdq import pdq_of
-from classifier.preparing import Prepared, prepare_file
+from classifier.preparing import prepare_file
 from classifier.presets import shapes
 from classifier.sniff import sniff
 from classifier.walking import Walk

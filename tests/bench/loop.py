@@ -13,9 +13,9 @@ import torch
 
 from classifier.answers import get_ready
 from classifier.detectors.clip import ClipDetector
-from classifier.frames import Bounds
+from classifier.frames import Bounds, Prepared
 from classifier.inputs import InputSpec, Rows
-from classifier.preparing import Prepared, prepare_file
+from classifier.preparing import prepare_file
 from classifier.settings import DecodeSettings
 from tests.bench.report import say
 

@@ -20,7 +20,8 @@ import av
 import numpy as np
 from PIL import Image
 
-from classifier.decode import Bounds, Decoded, decode, prepare
+from classifier.decode import decode, prepare
+from classifier.frames import Bounds, Decoded
 from tests.drawing import textured
 from tests.filming import film
 

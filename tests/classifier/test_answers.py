@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 
 from classifier.answers import NonsenseError, pack, prepare_packed, unpack
-from classifier.frames import Bounds, HashedFrame, Undecoded
+from classifier.frames import MAX_ROWS, Bounds, HashedFrame, Prepared, PreparedFrame, Undecoded
 from classifier.inputs import InputSpec
 from classifier.parts import Needs
-from classifier.preparing import MAX_ROWS, Prepared, PreparedFrame
 from tests.drawing import encode, textured
 
 INPUTS = {"clip": InputSpec((4, 6), "squash"), "nudity": InputSpec((2, 2), "corner", interpolation="linear")}
@@ -23,7 +22,6 @@ GOOD = Prepared(
     3,
     (FRAME, replace(FRAME, index=2, rows={"clip": (2, 3), "nudity": (1, 2)})),
     hashes=(HashedFrame(1, "ab" * 32, 60),),
-    duration=2.0,
     marks=("file.archive",),
     rows={
         "clip": np.arange(3 * 4 * 6 * 3, dtype=np.uint8).reshape(3, 4, 6, 3),
@@ -84,13 +82,13 @@ def test_what_libraries_quote_is_made_fit_for_a_log() -> None:
         replace(GOOD, count=1 << 31),
         replace(GOOD, frames=()),
         replace(GOOD, frames=(FRAME,) * 4001),
-        replace(GOOD, duration=float("nan")),
-        replace(GOOD, duration=-1.0),
         replace(GOOD, marks=("hash.ours",)),
         replace(GOOD, marks=("file.x",) * 17),
         replace(GOOD, frames=(replace(FRAME, flips=("ab" * 32,) * 2),)),
         replace(GOOD, frames=(replace(FRAME, flips=("ab" * 32, "ab" * 32, "ab" * 31)),)),
         replace(GOOD, hashes=(HashedFrame(1, "ab" * 31, 60),)),
+        replace(GOOD, hashes=(HashedFrame(1, "ab" * 32, 60, ("ab" * 32,) * 2),)),
+        replace(GOOD, hashes=(HashedFrame(1, "ab" * 32, 60, ("ab" * 31,) * 3),)),
         replace(GOOD, hashes=(HashedFrame(1, "ab" * 32, 101),)),
         replace(GOOD, hashes=(HashedFrame(-1, "ab" * 32, 1),)),
         replace(GOOD, hashes=(HashedFrame(1, "ab" * 32, 60),) * 8001),

@@ -10,8 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from classifier.decode import Bounds, Decoded, Undecoded, decode, prepare
+from classifier.decode import decode, prepare
 from classifier.flatten import Pixels
+from classifier.frames import Bounds, Decoded, Undecoded
 from classifier.icons import MAX_ENTRIES
 from classifier.inputs import InputSpec
 from classifier.pdq import pdq_of

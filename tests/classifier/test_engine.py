@@ -2,11 +2,13 @@ import asyncio
 import hashlib
 import random
 import threading
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from classifier.engine import ROWS_MEMORY, Engine
 from classifier.flights import Stop
@@ -17,11 +19,13 @@ from classifier.lanes import Lanes
 from classifier.media import Prepared, PreparedFrame
 from classifier.metrics import Metrics
 from classifier.parts import Parts
+from classifier.pdq import pdq_of
 from classifier.settings import ClassifierSettings, DecodeSettings, HashListSettings
 from classifier.types import CannotJudgeError, FrameHash, JudgedFrame, Judgement, Symbols
 from tests import net
 from tests.classifier.fakes import POISON, Reads, rows_of
 from tests.drawing import animation, encode, shape, textured
+from tests.filming import film
 
 PDQ = "0f" * 32
 
@@ -63,7 +67,7 @@ class FakeDecoder:
         if len(data) > 1:
             frames.append(PreparedFrame(3, "", PDQ[::-1], 49, dict.fromkeys(inputs, (1, len(data)))))
         rows = dict.fromkeys(inputs, rows_of(*data))
-        return Prepared("image/png", 4, 4, 4, tuple(frames), False, self.hashes, None, ("file.archive",), rows)
+        return Prepared("image/png", 4, 4, 4, tuple(frames), False, self.hashes, ("file.archive",), rows)
 
     async def close(self) -> None:
         self.closed = True
@@ -504,6 +508,8 @@ def judgement_of(*pdqs: str | None) -> Judgement:
 def test_weight_of_a_judgement(hashes: int, weight: int) -> None:
     judgement = replace(judgement_of(PDQ), hashes=tuple(FrameHash(n, PDQ) for n in range(hashes)))
     assert judgement.weight == weight
+    turned = replace(judgement, hashes=tuple(FrameHash(n, PDQ, (PDQ,) * 3) for n in range(hashes)))
+    assert turned.weight == 1 + -(-4 * hashes // 8)
 
 
 @pytest.fixture(scope="module")
@@ -531,6 +537,35 @@ async def test_for_real(settings: ClassifierSettings) -> None:
         assert (await engine.judge(encode(textured(2)), timeout=20)).width == 256
     finally:
         await engine.close()
+
+
+def film_of(pictures: list[Image.Image]) -> bytes:
+    return film(pictures, options={"crf": "20"})
+
+
+@pytest.mark.parametrize("as_file", [animation, film_of], ids=["animation", "video"])
+async def test_a_mirrored_frame_that_no_detector_looked_at_is_known(
+    as_file: Callable[[list[Image.Image]], bytes], tmp_path: Path
+) -> None:
+    known = textured(99, 192, 144)
+    (tmp_path / "list.csv").write_text(f"pdq,{pdq_of(np.asarray(known))[0]}\n")
+    mirrored = known.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    data = as_file([mirrored if number == 27 else textured(number, 192, 144) for number in range(40)])
+    for variants in (True, False):
+        settings = ClassifierSettings(
+            clip=None,
+            nudity=None,
+            hashes=(HashListSettings(name="ours", file=tmp_path / "list.csv", variants=variants),),
+            decode=DecodeSettings(processes=1, frames=1, video_frames=1, seconds=20.0),
+        )
+        engine = Engine.start(settings, {})
+        try:
+            judgement = await engine.judge(data, timeout=60)
+            assert 27 not in [frame.index for frame in judgement.frames]
+            found = engine.look_up(judgement)
+        finally:
+            await engine.close()
+        assert [(match.frame, match.variant) for match in found.matches] == ([(27, "mirrored")] if variants else [])
 
 
 async def test_the_event_loop_goes_on(settings: ClassifierSettings) -> None:

@@ -11,8 +11,9 @@ from imagecodecs import jpegxl_encode
 from numpy.typing import NDArray
 from PIL import Image
 
-from classifier.decode import Undecoded, decode
+from classifier.decode import decode
 from classifier.flatten import Pixels
+from classifier.frames import Undecoded
 from classifier.jxl import CONTAINER, MAX_CHANNELS, JxlImageFile, read_header, register
 from classifier.walking import MAX_WALK
 from tests.classifier.readings.making import BOUNDS, CIRCLE, PHOTO, box, circles, decoded, exif_with, readings, zipped

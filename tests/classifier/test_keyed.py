@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from classifier.decode import Bounds, Decoded, Undecoded, decode, prepare
+from classifier.decode import decode, prepare
+from classifier.frames import Bounds, Decoded, Undecoded
 
 SIDE = 256
 BOUNDS = Bounds(pixels=4_000_000, frames=8, seconds=20.0)

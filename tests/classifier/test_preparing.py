@@ -12,10 +12,10 @@ from PIL import Image
 
 from classifier.decode import prepare
 from classifier.detectors.nudity import INPUT
-from classifier.frames import Bounds, Decoded, Undecoded, frame_of
+from classifier.frames import MAX_ROWS, Bounds, Decoded, Prepared, Undecoded, frame_of
 from classifier.inputs import MOST, InputSpec, Rows
 from classifier.openclip.pixels import Pixels
-from classifier.preparing import MAX_ROWS, Prepared, prepare_file, prepared
+from classifier.preparing import prepare_file, prepared
 from classifier.presets import shapes, tiny
 from tests.drawing import animation, encode, textured
 

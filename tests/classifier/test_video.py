@@ -9,8 +9,9 @@ import pytest
 from PIL import Image
 
 from classifier import video
-from classifier.decode import Bounds, Decoded, DecodedFrame, Undecoded, decode, decode_parts, prepare
+from classifier.decode import decode, decode_parts, prepare
 from classifier.detectors.nudity import INPUT
+from classifier.frames import Bounds, Decoded, DecodedFrame, Undecoded
 from classifier.inputs import InputSpec
 from classifier.parts import Needs, Parts
 from classifier.pdq import pdq_of

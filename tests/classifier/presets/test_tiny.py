@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from classifier import Frame
 from classifier.detectors.clip import ClipDetector
+from classifier.flatten import Pixels
 from classifier.inputs import rows
 from classifier.presets import shapes, tiny
 from classifier.settings import ClipSettings, Concept
@@ -29,7 +29,7 @@ def detector() -> ClipDetector:
     return ClipDetector.load(ClipSettings(model=tiny.MODEL, pretrained=tiny.PRETRAINED), every)
 
 
-def delivered(image: Image.Image, quality: int | None) -> Frame:
+def delivered(image: Image.Image, quality: int | None) -> Pixels:
     """The picture as a server would deliver it: through JPEG, or as it is."""
     if quality is not None:
         coded = io.BytesIO()
@@ -38,7 +38,7 @@ def delivered(image: Image.Image, quality: int | None) -> Frame:
     return np.asarray(image)
 
 
-def judged(detector: ClipDetector, frames: list[Frame]) -> list[dict[str, float]]:
+def judged(detector: ClipDetector, frames: list[Pixels]) -> list[dict[str, float]]:
     """Of each frame's tiles the worst counts, as it does for the engine."""
     tiles = [rows(frame, detector.input) for frame in frames]
     scores = iter(detector.judge(np.concatenate(tiles)))
@@ -46,7 +46,7 @@ def judged(detector: ClipDetector, frames: list[Frame]) -> list[dict[str, float]
     return [{symbol: max(tile[symbol] for tile in part) for symbol in part[0]} for part in parts]
 
 
-def named(detector: ClipDetector, frames: list[Frame]) -> list[str]:
+def named(detector: ClipDetector, frames: list[Pixels]) -> list[str]:
     return [max(scores, key=lambda symbol: scores[symbol]) for scores in judged(detector, frames)]
 
 

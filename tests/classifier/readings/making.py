@@ -12,8 +12,9 @@ import numpy as np
 from PIL import Image
 
 from classifier.boxes import boxes, find
-from classifier.decode import Bounds, Decoded, decode
+from classifier.decode import decode
 from classifier.flatten import Pixels
+from classifier.frames import Bounds, Decoded
 from tests.drawing import animation, encode, shape, textured
 
 BOUNDS = Bounds(pixels=4_000_000, frames=8, seconds=20.0)

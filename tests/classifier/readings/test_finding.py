@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from classifier.decode import Undecoded, decode
+from classifier.decode import decode
+from classifier.frames import Undecoded
 from classifier.media import MediaDecoder
 from classifier.readings.types import MARKS
 from classifier.settings import DecodeSettings

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from classifier.decode import Undecoded, decode
+from classifier.decode import decode
+from classifier.frames import Undecoded
 from classifier.readings.trailing import MAX_TRAILING, MAX_TRIES, look
 from classifier.sniff import sniff
 from tests.classifier.readings.making import (
