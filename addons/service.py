@@ -9,13 +9,13 @@ from addons.doors.assessing import Scope
 from addons.doors.http1 import Bounds
 from addons.doors.inbox import Inbox, InboxSettings
 from addons.doors.layers import Rules
-from addons.doors.proxy import DoorMaster
 from addons.fetching.budget import MemoryBudget
 from addons.fetching.client import Fetcher
 from addons.fetching.settings import FetchSettings
 from addons.fetching.user_agents import manner, user_agent
 from addons.judging.exchanges import child
 from addons.judging.exchanges.schedule import Exchanges
+from addons.judging.gate import Gate
 from addons.judging.judge import Judge
 from addons.ledger.asked import asked
 from addons.ledger.ledger import Ledger
@@ -38,6 +38,7 @@ class Service:
     ledger: Ledger
     engine: Engine
     judge: Judge
+    gate: Gate
     exchanges: Exchanges
 
     @classmethod
@@ -64,9 +65,10 @@ class Service:
         # Who observes wants to see everything, and nobody waits for it.
         stop = settler(config.rules) if config.classifier.stop_early and not config.observe else None
         judge = Judge(Fetcher(fetch_settings(config), budget), engine, stop=stop)
+        gate = Gate(policy, judge, ledger, software=config.server.software)
         exchanges = Exchanges(config.exchanges)
         exchanges.start()
-        return cls(config, policy, budget, ledger, engine, judge, exchanges)
+        return cls(config, policy, budget, ledger, engine, judge, gate, exchanges)
 
     def inbox(self) -> Inbox:
         """The inbox door's addon."""
@@ -97,19 +99,6 @@ class Service:
         busy = Action.PASS if observe else self.policy.on[Cause.BUSY]
         rules = Rules(bounds, self.budget, lambda flow: inbox_answer(busy), refuse_large=not observe)
         return Inbox(settings, rules, self.policy, self.judge, self.ledger)
-
-    def master(self, mode: str | None = None, inbox: Inbox | None = None) -> DoorMaster:
-        """mitmproxy with the inbox door open: on ``server.listen``, or as ``mode`` (``door:URL@HOST:PORT``) says.
-
-        ``inbox``: the addon, if it is not to be a new one.
-        """
-        server = self.config.server
-        return DoorMaster(
-            # mitmproxy wants an IPv6 address without brackets here.
-            [mode or f"door:{server.upstream}@{server.listen.host}:{server.listen.port}"],
-            [inbox or self.inbox()],
-            idle_time=self.config.limits.idle_time,
-        )
 
     async def close(self) -> None:
         """Write down what is left, and end the classifier's processes and what is being fetched."""

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from addons.doors.proxy import Door as Listens
 from addons.doors.proxy import DoorMaster
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -111,7 +112,9 @@ async def running(
     options: Mapping[str, object] = MappingProxyType({}),
 ) -> AsyncIterator[int]:
     """A door in front of an upstream, in this event loop; the port it listens on. ``options`` are mitmproxy's."""
-    master = DoorMaster([f"door:{scheme}://127.0.0.1:{upstream_port}@127.0.0.1:0"], doors, idle_time=idle_time)
+    master = DoorMaster(
+        [Listens(f"door:{scheme}://127.0.0.1:{upstream_port}@127.0.0.1:0", tuple(doors))], idle_time=idle_time
+    )
     master.options.update(**options)
     task = asyncio.get_running_loop().create_task(master.run())
     try:

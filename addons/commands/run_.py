@@ -15,10 +15,10 @@ from addons.commands.stopping import told_to_stop
 from addons.ledger.errors import LedgerError
 from addons.policy.config import Config, load
 from addons.policy.problems import ConfigError
-from addons.policy.values import Address
 from classifier import CannotStartError
 
 if TYPE_CHECKING:
+    from addons.opening import Opened
     from addons.service import Service
 
 DRAIN_MORE = 5.0
@@ -78,35 +78,34 @@ async def serve(config: Config) -> None:
 
 
 async def _doors(service: "Service", stop: asyncio.Future[None], hurry: asyncio.Future[None]) -> None:
-    config, inbox = service.config, service.inbox()
-    master = service.master(inbox=inbox)
-    running = asyncio.ensure_future(master.run())
-    listening = asyncio.ensure_future(master.listening())
+    from addons.opening import Doors, plans
+
+    config = service.config
+    doors = Doors(plans(service), config.limits.idle_time)
+    opening = asyncio.ensure_future(doors.open())
     try:
-        await _first(running, listening, stop)
-        if listening.done():
-            for host, port in _opened(listening, config):
-                click.echo(f"inbox door open on {Address(host, port)}, in front of {config.server.upstream}", err=True)
-            await _first(running, stop)
+        await _first(opening, stop)
+        if opening.done():
+            for opened in _opened(opening, config):
+                click.echo(str(opened), err=True)
+            await _first(asyncio.ensure_future(doors.ended()), stop)
         if stop.done():
-            await master.stop_listening()
             click.echo("stopping …", err=True)
-            draining = asyncio.ensure_future(inbox.drained(config.budget + DRAIN_MORE))
+            draining = asyncio.ensure_future(doors.drain(config.budget + DRAIN_MORE))
             await _first(draining, hurry)
             draining.cancel()
     finally:
-        listening.cancel()
-        master.shutdown()
-        await running
+        opening.cancel()
+        await doors.close()
 
 
 async def _first(*futures: asyncio.Future[Any]) -> None:
     await asyncio.wait(futures, return_when=asyncio.FIRST_COMPLETED)
 
 
-def _opened(listening: asyncio.Future[list[tuple[str, int]]], config: Config) -> list[tuple[str, int]]:
+def _opened(opening: "asyncio.Future[list[Opened]]", config: Config) -> "list[Opened]":
     try:
-        return listening.result()
+        return opening.result()
     except OSError as error:
-        advice = f"end the program that has that address, or change server.listen in {config.path}"
+        advice = f"end the program that has that address, or change it in {config.path}"
         raise CannotListenError(f"{error}: {advice}") from error

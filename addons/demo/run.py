@@ -20,6 +20,7 @@ from addons.demo.remote import Remote
 from addons.demo.scenes import Scene
 from addons.ledger.entry import Entry
 from addons.ledger.reading import Reader, Search
+from addons.opening import Doors, plans
 from addons.policy.conditions import symbol_tests
 from addons.policy.config import load
 from addons.service import Service
@@ -146,27 +147,18 @@ async def opened(config: str = CONFIG, loaded: Callable[[], None] = lambda: None
             try:
                 loaded()
                 asked = {rule.name: [test.symbol for test in symbol_tests(rule.when)] for rule in service.config.rules}
-                async with _door(service, receiver.server.url) as door:
+                async with _doors(service) as doors:
                     with Reader.open(service.config.ledger.url) as reader:
-                        yield Demo(remote, receiver, door, reader, asked)
+                        yield Demo(remote, receiver, doors["inbox door"], reader, asked)
             finally:
                 await service.close()
 
 
 @contextlib.asynccontextmanager
-async def _door(service: Service, upstream: str, listen: str = "127.0.0.1:0") -> AsyncIterator[str]:
-    master = service.master(f"door:{upstream}@{listen}")
-    running = asyncio.get_running_loop().create_task(master.run())
-    opening = asyncio.get_running_loop().create_task(master.listening())
+async def _doors(service: Service) -> AsyncIterator[dict[str, str]]:
+    """Open all on free ports; the URL of each by its name."""
+    doors = Doors(plans(service, free=True), service.config.limits.idle_time)
     try:
-        await asyncio.wait((running, opening), return_when=asyncio.FIRST_COMPLETED)
-        if not opening.done():
-            running.result()
-            raise OSError("the door closed before it was open")
-        host, port = opening.result()[0]
-        yield f"http://{host}:{port}"
+        yield {door.name: f"http://{door.address}" for door in await doors.open()}
     finally:
-        opening.cancel()
-        await master.stop_listening()
-        master.shutdown()
-        await running
+        await doors.close()

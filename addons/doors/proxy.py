@@ -6,6 +6,7 @@ import inspect
 import logging
 import os
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
@@ -61,7 +62,7 @@ class DoorInstance(mode_servers.AsyncioServerInstance[DoorMode]):
 
     async def handle_stream(self, reader: Any, writer: Any = None) -> None:
         """Serve one client connection to its end."""
-        handler = DoorHandler(ctx.master, reader, writer, self.mode, hooks_of(ctx.master))
+        handler = DoorHandler(ctx.master, reader, writer, self.mode, hooks_of(ctx.master, self.mode))
         handler.layer = self.make_top_layer(handler.layer.context)
         with self.manager.register_connection(handler.client.id, handler):
             await handler.handle_client()
@@ -80,10 +81,21 @@ class _Hooks(dict[str, tuple[Hook, ...]]):
         return found
 
 
-def hooks_of(master: Master) -> _Hooks:
-    """The hooks of the master that this process runs."""
+def hooks_of(master: Master, mode: mode_specs.ProxyMode) -> _Hooks:
+    """The hooks of the door that listens as ``mode``, of the master that this process runs."""
     assert isinstance(master, DoorMaster)
-    return master.hooks
+    return master.hooks[mode.full_spec]
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """One listener and the addons that see what comes there, and nothing of other doors.
+
+    ``mode``: as mitmproxy writes it: ``door:http://upstream@host:port``, ``fetch@host:port``.
+    """
+
+    mode: str
+    addons: tuple[object, ...]
 
 
 class DoorHandler(mode_servers.ProxyConnectionHandler):
@@ -250,14 +262,17 @@ class _Opened:
 class DoorMaster(Master):
     """A master with the proxy server, TLS towards an https upstream, and the doors' own addons: nothing else."""
 
-    def __init__(self, modes: Sequence[str], doors: Sequence[object], *, idle_time: float) -> None:
+    def __init__(self, doors: Sequence[Door], *, idle_time: float, tls: TlsConfig | None = None) -> None:
         super().__init__(options.Options())
         self.proxyserver = Proxyserver()
         self._opened = _Opened()
-        self.addons.add(self.proxyserver, TlsConfig(), *doors, self._opened)
-        self.hooks = _Hooks([self.proxyserver, *[a for a in self.addons.chain if a is not self.proxyserver]])
+        tls = tls or TlsConfig()
+        # Loaded like any addon of mitmproxy's, but a door's own hooks are only called for its own connections.
+        addons = list(dict.fromkeys(addon for door in doors for addon in door.addons))
+        self.addons.add(self.proxyserver, tls, *addons, self._opened)
+        self.hooks = {door.mode: _Hooks([self.proxyserver, tls, *door.addons, self._opened]) for door in doors}
         self.options.update(
-            mode=list(modes),
+            mode=[door.mode for door in doors],
             keep_host_header=True,
             connection_strategy="lazy",
             rawtcp=False,
@@ -276,7 +291,7 @@ class DoorMaster(Master):
                 await server.stop()
 
     async def listening(self) -> list[tuple[str, int]]:
-        """Wait until every listener is open; the addresses they have. Raises OSError where one could not be had."""
+        """Wait until every listener is open; their addresses, in order. Raises OSError where one could not be had."""
         await self._opened.event.wait()
         for server in self.proxyserver.servers:
             if (failed := server.last_exception) is not None:
@@ -285,4 +300,5 @@ class DoorMaster(Master):
                     reason = OSError(os.strerror(reason.errno or 0).lower())
                 where = f"{server.mode.custom_listen_host}:{server.mode.custom_listen_port}"
                 raise OSError(f"cannot listen on {where}: {reason}") from failed
-        return [(address[0], address[1]) for address in self.proxyserver.listen_addrs()]
+        by_mode = {server.mode.full_spec: server.listen_addrs[0] for server in self.proxyserver.servers}
+        return [(by_mode[mode][0], by_mode[mode][1]) for mode in self.hooks]

@@ -51,18 +51,30 @@ class MemoryBudget:
 class Lease:
     """Bytes taken from a budget, given back exactly once: by :meth:`release`, or by leaving the ``with`` block."""
 
-    __slots__ = ("_budget", "_released", "_size")
+    __slots__ = ("_budget", "_released", "_shares", "_size")
 
     def __init__(self, budget: MemoryBudget, size: int) -> None:
         """Made by :meth:`MemoryBudget.take` only."""
         self._budget = budget
         self._size = size
         self._released = False
+        self._shares = 0
 
     @property
     def size(self) -> int:
         """Bytes held; 0 once released."""
-        return self._size
+        return 0 if self._released else self._size
+
+    def shared(self) -> "Share":
+        """For another one who uses the same bytes, perhaps for longer: they count until both have released them.
+
+        Raises:
+            ValueError: the lease is released already.
+        """
+        if self._released:
+            raise ValueError("this lease is released already")
+        self._shares += 1
+        return Share(self)
 
     def grow(self, n: int) -> None:
         """Take ``n`` bytes more.
@@ -80,6 +92,10 @@ class Lease:
         """Give everything back; a second call does nothing."""
         if not self._released:
             self._released = True
+            self._settle()
+
+    def _settle(self) -> None:
+        if self._released and not self._shares:
             self._budget._give_back(self._size)
             self._size = 0
 
@@ -100,3 +116,30 @@ class Lease:
                 f"a lease of {self._size} bytes was never released", ResourceWarning, source=self, stacklevel=1
             )
             self.release()
+
+
+class Share:
+    """A second hold on a lease's bytes (:meth:`Lease.shared`); leave its ``with`` block to give it back."""
+
+    __slots__ = ("_lease",)
+
+    def __init__(self, lease: Lease) -> None:
+        """Made by :meth:`Lease.shared` only."""
+        self._lease: Lease | None = lease
+
+    def release(self) -> None:
+        """Give it back; a second call does nothing."""
+        if self._lease is not None:
+            self._lease._shares -= 1
+            self._lease._settle()
+            self._lease = None
+
+    def __enter__(self) -> Self:
+        """The share itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Give it back."""
+        self.release()

@@ -1,6 +1,7 @@
 """From media references to judged media: fetch each once, judge the same bytes once, remember both for a while."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -9,6 +10,7 @@ from typing import Protocol
 from cachetools import LRUCache, TTLCache
 
 from addons.activitypub.references import MediaRef
+from addons.fetching.budget import Lease, Share
 from addons.fetching.client import Fetched, FetchError
 from addons.fetching.ranges import InParts
 from addons.fetching.showing import shown_type
@@ -157,6 +159,7 @@ class Judge:
         self._urls: TTLCache[str, _Seen] = TTLCache(url_entries, url_seconds, timer=clock)
         self._judgements: LRUCache[str, Judgement] = LRUCache(judgement_frames, getsizeof=lambda one: one.weight)
         self._flights: Flights[_Found] = Flights(clock, JOIN_SECONDS)
+        self._going: set[asyncio.Task[_Found]] = set()
 
     @property
     def version(self) -> str:
@@ -191,6 +194,54 @@ class Judge:
             for ref in refs
             if not is_no_picture(ref, (outcome := outcomes[ref.url]).cause, outcome.shows)
         ]
+
+    async def fetch(self, ref: MediaRef, *, timeout: float, share: str = "") -> tuple[Medium, Fetched | None]:
+        """Fetch and judge one reference, for who needs the very bytes that were judged: the caller's to release.
+
+        None where there are none. ``timeout`` and ``share`` as of :meth:`judge`; if only judging takes longer it goes
+        on, so that who asks again finds it judged.
+        """
+        began = self._clock()
+        try:
+            fetched = await self._fetcher.get(ref.url, timeout=timeout, share=share)
+        except FetchError as error:
+            return self._failed(began, error.cause, str(error), error.address).of(ref), None
+        try:
+            left = timeout - (self._clock() - began)
+            medium = await self.judge_bytes(ref, fetched.data, timeout=left, lease=fetched.lease)
+        except BaseException:
+            fetched.release()
+            raise
+        took = 1000 * (self._clock() - began)
+        return replace(medium, address=fetched.address, final_url=fetched.url, took_ms=took), fetched
+
+    async def judge_bytes(self, ref: MediaRef, data: bytes, *, timeout: float, lease: Lease | None = None) -> Medium:
+        """Judge bytes that are at hand. After ``timeout`` seconds it is the cause ``timeout``; judging goes on, so that
+        who asks again finds it judged. ``lease``: what counts ``data``; its memory stays counted as long as that takes.
+        """
+        began = self._clock()
+        task = asyncio.get_running_loop().create_task(self._found(data, lease.shared() if lease else None))
+        self._going.add(task)
+        task.add_done_callback(self._gone)
+        try:
+            async with asyncio.timeout(timeout):
+                return (await self._judged(await asyncio.shield(task), began)).of(ref)
+        except TimeoutError:
+            return self._failed(began, Cause.TIMEOUT, f"not judged within {timeout:.1f} s").of(ref)
+        except CannotJudgeError as error:
+            return self._failed(began, Cause(error.cause), str(error)).of(ref)
+
+    async def _found(self, data: bytes, lease: Share | None) -> _Found:
+        with lease or contextlib.nullcontext():
+            digests = await self._engine.digests(data)
+            until = self._clock() + WORK_SECONDS
+            judgement, cached = await self._judge_bytes(data, digests, lambda: until - self._clock())
+            return _Found(_Seen(digests, judgement.media_type, None, ""), judgement, cached)
+
+    def _gone(self, task: asyncio.Task[_Found]) -> None:
+        self._going.discard(task)
+        if not task.cancelled():
+            task.exception()  # whoever waited has it
 
     async def _one(self, url: str, timeout: float, share: str) -> _Outcome:
         began = self._clock()
@@ -254,7 +305,7 @@ class Judge:
         async with fetched:
             digests = await self._engine.digests(fetched.data)
             try:
-                judgement, cached = await self._judge_bytes(fetched.data, digests, flight)
+                judgement, cached = await self._judge_bytes(fetched.data, digests, lambda: self._left(flight))
             except CannotJudgeError as error:
                 raise _NotJudgedError(error, shown_type(error.media_type, fetched.content_type)) from error
         seen = _Seen(digests, judgement.media_type, fetched.address, fetched.url)
@@ -288,11 +339,11 @@ class Judge:
         if not judgement.partial and judgement.weight <= self._judgements.maxsize:
             self._judgements[self._key(judgement.sha256)] = judgement
 
-    async def _judge_bytes(self, data: bytes, digests: Digests, flight: Flight[_Found]) -> tuple[Judgement, bool]:
+    async def _judge_bytes(self, data: bytes, digests: Digests, left: Callable[[], float]) -> tuple[Judgement, bool]:
         """The judgement of these bytes without the lists' symbols (but where they sufficed), and whether it was
         remembered. Raises CannotJudgeError."""
         if (known := self._judgements.get(self._key(digests.sha256))) is not None:
             return known, True
-        judgement = await self._engine.judge(data, timeout=self._left(flight), stop=self._stop, digests=digests)
+        judgement = await self._engine.judge(data, timeout=left(), stop=self._stop, digests=digests)
         self._keep(judgement)
         return judgement, False

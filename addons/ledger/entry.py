@@ -97,7 +97,8 @@ class Entry:
 
     ``media_count`` counts all its media, ``media`` holds at most :data:`MEDIA` of them; ``overflow`` is the bound of
     the walk that was passed, if any; ``peer`` the sender's IP address; ``body`` the activity's JSON, set only where a
-    drop or reject was enforced and it is at most :data:`BODY` bytes long.
+    drop or reject was enforced and it is at most :data:`BODY` bytes long; ``session`` a salted hash of an uploader's
+    session token.
     """
 
     id: str
@@ -122,6 +123,7 @@ class Entry:
     media_count: int = 0
     media: tuple[EntryMedium, ...] = ()
     body: bytes | None = field(default=None, repr=False)
+    session: str | None = None
 
     @classmethod
     def of(
@@ -139,6 +141,7 @@ class Entry:
         mode: str,
         body: bytes | None,
         id: str | None = None,
+        session: str | None = None,
     ) -> "Entry":
         """The entry for ``decision``; ``started`` with a time zone, ``took`` in seconds, ``mode`` enforce or observe.
 
@@ -168,6 +171,7 @@ class Entry:
             engine_version=bounded(engine_version, VERSION),
             media_count=len(media),
             media=tuple(EntryMedium.of(index, media[index], decision.hits) for index in _kept(media, decision)),
+            session=session,
             body=body if dropped and body is not None and len(body) <= BODY else None,
         )
 

@@ -12,6 +12,8 @@ from addons.ledger.entry import Entry, utc_now
 from addons.ledger.errors import explained
 from addons.ledger.pending import Pending
 from addons.ledger.schema import upgrade
+from addons.ledger.secrets import Secrets
+from addons.ledger.standings import Standings
 from addons.ledger.store import Store
 from addons.ledger.writer import Writer
 
@@ -35,6 +37,10 @@ class Ledger:
         self._store = store
         self._pending = pending
         self._clock = clock
+        self.standings = Standings(store.engine, clock)
+        """The block set, and what admins allowed."""
+        self.secrets = Secrets(store.engine, clock)
+        """Keys of this installation."""
         self._writer = Writer(store, pending, url, clock)
 
     @classmethod

@@ -39,6 +39,7 @@ def decision_row(entry: Entry) -> Values:
         "types": list(entry.types),
         "software": entry.software,
         "peer": entry.peer,
+        "session": entry.session,
         "overflow": entry.overflow,
         "took_ms": entry.took_ms,
         "policy_version": entry.policy_version,

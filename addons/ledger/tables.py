@@ -69,6 +69,7 @@ decisions = Table(
     Column("types", _json, nullable=False),
     Column("software", String(128), nullable=False),
     Column("peer", String(128)),
+    Column("session", String(64)),
     Column("overflow", String(16)),
     Column("took_ms", Float(), nullable=False),
     Column("policy_version", Text(), nullable=False),
@@ -136,4 +137,27 @@ policies = Table(
     Column("version", String(1000), primary_key=True),
     Column("at", Utc(), nullable=False),
     Column("rules", _json, nullable=False),
+)
+
+standings = Table(
+    "standings",
+    metadata,
+    Column("kind", String(8), primary_key=True),  # "url" or "sha256"
+    Column("key", String(64), primary_key=True),
+    Column("allowed", Boolean(), nullable=False),
+    Column("action", String(16), nullable=False),
+    Column("by", String(128), nullable=False),
+    Column("at", Utc(), nullable=False),
+    Column("value", Text(), nullable=False),
+    Column("note", Text(), nullable=False),
+    Index("standings_by", "by"),
+    Index("standings_at", "at"),
+)
+
+secrets = Table(
+    "secrets",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("value", LargeBinary(), nullable=False),
+    Column("at", Utc(), nullable=False),
 )

@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from ipaddress import ip_network
 from typing import Literal, get_args
 
 from addons.activitypub.references import Kind
@@ -29,7 +30,7 @@ type Software = Literal[
     "generic",
 ]
 type Operator = Literal[">", ">=", "<", "<=", "="]
-type ListKey = Literal["host", "actor", "door", "software", "type", "kind"]
+type ListKey = Literal["host", "actor", "address", "door", "software", "type", "kind"]
 
 SOFTWARE: tuple[str, ...] = get_args(Software.__value__)
 DOORS: tuple[str, ...] = get_args(Door.__value__)
@@ -55,7 +56,8 @@ class SymbolTest:
 
 @dataclass(frozen=True, slots=True)
 class OneOf:
-    """A fact of the context or the reference is one of ``values`` (hosts may be ``*.`` patterns)."""
+    """A fact of the context or the reference is one of ``values`` (hosts may be ``*.`` patterns, addresses are in one
+    of them)."""
 
     key: ListKey
     values: tuple[str, ...]
@@ -211,6 +213,12 @@ class _Parser:
             if pattern is None:
                 self.refuse(node, f"{node.quoted} is not a host", "a host such as example.org, or *.example.org")
             return pattern
+        if key == "address":
+            try:
+                return str(ip_network(text))
+            except ValueError:
+                self.refuse(node, f"{node.quoted} is not a network", "an address or network such as 198.51.100.0/24")
+                return None
         if key == "actor":
             if not re.match(r"https?://[^/\s]+", text):
                 self.refuse(

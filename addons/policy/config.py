@@ -18,9 +18,11 @@ from addons.policy.quantities import show_size
 from addons.policy.reading import MAX_BYTES, read
 from addons.policy.risks import risks
 from addons.policy.rules import ANY_HASH, PRESETS, Known, Rule, parse_rules, preset
-from addons.policy.sections import Classifier, Doors, Fetch, File, LedgerSection, Limits, On, Server
+from addons.policy.sections import Classifier, Doors, Fetch, File, LedgerSection, Limits, LookAhead, On, Server
+from addons.policy.stripping import strips
 from addons.policy.translate import translate
 from addons.policy.values import Address, Upstream
+from addons.policy.words import Door
 from classifier.detectors.nudity import SYMBOLS as NUDITY_SYMBOLS
 from classifier.readings.types import MARKS as FILE_MARKS
 from classifier.settings import Concept, TlsSettings, WorkersSettings
@@ -32,13 +34,15 @@ _WEIGHTS = (".pt", ".pth", ".bin", ".safetensors")
 class Config:
     """A configuration that holds: every default filled in, every path absolute, every symbol known.
 
-    ``path``: the file it came from. Bytes are ``int``, times ``float`` seconds. ``warnings`` are choices that are
-    allowed and risky.
+    ``path``: the file it came from. Bytes are ``int``, times ``float`` seconds. ``strips``: the doors
+    where ``strip`` takes effect. ``warnings`` are choices that are allowed and risky.
     """
 
     path: Path
     server: Server
     doors: Doors
+    look_ahead: LookAhead
+    strips: frozenset[Door]
     scan: Literal["federation", "everything"]
     mode: Literal["enforce", "observe"]
     budget: float
@@ -76,7 +80,7 @@ class Config:
                 (sorted(classifier.items()), sorted(self.concepts.items())),
             )
         )
-        return Policy(self.rules, self.on.actions(), observe=self.observe, salt=salt)
+        return Policy(self.rules, self.on.actions(), observe=self.observe, salt=salt, strips=self.strips)
 
 
 def load(path: Path, *, env: Mapping[str, str], lists: bool = True) -> Config:
@@ -128,6 +132,8 @@ def parse(raw: bytes, *, path: Path, env: Mapping[str, str], lists: bool = True)
         path=path,
         server=settings.server,
         doors=settings.doors,
+        look_ahead=settings.look_ahead,
+        strips=strips(settings),
         scan=settings.scan,
         mode=settings.mode,
         budget=settings.budget,
@@ -301,11 +307,15 @@ def _placed(settings: File, folder: Path) -> File:
     scheme, _, file = url.partition(":///")
     if scheme == "sqlite" and file and not file.startswith(("/", ":memory:", "file:")):
         url = f"{scheme}:///{folder / file}"
+    doors = settings.doors
+    if doors.fetch is not None:
+        doors = doors.model_copy(update={"fetch": doors.fetch.model_copy(update={"ca": folder / doors.fetch.ca})})
     return settings.model_copy(
         update={
             "exchanges": tuple(placed(exchange, folder) for exchange in settings.exchanges),
             "classifier": classifier.model_copy(update={"hashes": hashes, "clip": clip, "workers": workers}),
             "ledger": settings.ledger.model_copy(update={"url": url}),
+            "doors": doors,
         }
     )
 

@@ -6,11 +6,14 @@ from dataclasses import dataclass
 
 from addons.activitypub.references import MediaRef
 from addons.policy.rules import ALLOW, Rule, Test, compile_test
-from addons.policy.words import Action, Cause, Context, Decision, Hit, Medium
+from addons.policy.words import Action, Cause, Context, Decision, Door, Hit, Medium
 from classifier import Symbols
 
 _NO_REF = MediaRef("", "page", "")
 _NO_SYMBOLS: Symbols = {}
+
+STRIPS: frozenset[Door] = frozenset({"fetch", "pictrs", "validate", "upload"})
+"""The doors where ``strip`` takes effect in any case: the medium itself passes through there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +34,20 @@ class Policy:
     down, but the door forwards all the same.
     """
 
-    __slots__ = ("_context_rules", "_first_media_rule", "_media_rules", "observe", "on", "rules", "version")
+    __slots__ = ("_context_rules", "_first_media_rule", "_media_rules", "observe", "on", "rules", "strips", "version")
 
     def __init__(
-        self, rules: Sequence[Rule], on: Mapping[Cause, Action], *, observe: bool = False, salt: str = ""
+        self,
+        rules: Sequence[Rule],
+        on: Mapping[Cause, Action],
+        *,
+        observe: bool = False,
+        salt: str = "",
+        strips: frozenset[Door] = STRIPS,
     ) -> None:
-        """``on`` has an action for every cause; ``salt`` is whatever else a decision hangs on, for ``version``."""
+        """``on`` has an action for every cause; ``salt`` is whatever else a decision hangs on, for ``version``;
+        ``strips``: the doors at which ``strip`` really hides media; at others it counts as ``drop``."""
+        self.strips = strips
         self.rules = tuple(rules)
         self.on = {cause: on[cause] for cause in Cause}
         self.observe = observe
@@ -47,8 +58,12 @@ class Policy:
         self._context_rules = tuple(rule for rule, context_only in every if context_only)
         self._media_rules = tuple(rule for rule, context_only in every if not context_only)
         self._first_media_rule = self._media_rules[0].index if self._media_rules else len(every)
-        told = repr((self.rules, sorted(self.on.items()), observe, salt))
+        told = repr((self.rules, sorted(self.on.items()), observe, salt, sorted(strips)))
         self.version = hashlib.sha256(told.encode()).hexdigest()[:12]
+
+    def acts(self, action: Action, door: Door) -> Action:
+        """What ``action`` comes to at ``door``."""
+        return Action.DROP if action is Action.STRIP and door not in self.strips else action
 
     def on_context(self, context: Context) -> tuple[list[Hit], int, bool]:
         """The rules on context alone that apply: their hits, the index at which a turn ends, and whether at once.
@@ -59,7 +74,7 @@ class Policy:
         hits: list[Hit] = []
         for rule in self._context_rules:
             if rule.test(context, _NO_REF, _NO_SYMBOLS):
-                hits.append(Hit(rule.action, rule=rule.name))
+                hits.append(Hit(self.acts(rule.action, context.door), rule=rule.name))
                 if rule.action is Action.PASS:
                     return hits, rule.index, rule.index < self._first_media_rule
                 if rule.action is not Action.RECORD:
@@ -73,9 +88,15 @@ class Policy:
         """
         hits: list[Hit] = []
         noted: set[int] = set()  # rules that ask no symbol say the same of each frame: told once
+        if (standing := medium.standing) is not None:
+            if standing.allowed:
+                return [Hit(Action.PASS, medium=index, allowed=standing.by)]
+            hits.append(Hit(self.acts(standing.action, context.door), medium=index, blocked=standing.by))
+            if medium.judgement is None:
+                return hits
         if medium.judgement is None or not medium.judgement.frames:
             cause = medium.cause or Cause.DETECTOR_ERROR
-            hits.append(Hit(self.on[cause], cause=cause, medium=index))
+            hits.append(Hit(self.acts(self.on[cause], context.door), cause=cause, medium=index))
             self._turn(context, medium.ref, None, (index, None, end), hits, noted)
             return hits
         frames = medium.judgement.frames
@@ -106,11 +127,12 @@ class Policy:
                 continue  # not judged: an absent symbol is unknown there, not 0
             if not rule.test(context, ref, symbols if symbols is not None else _NO_SYMBOLS):
                 continue
+            action = self.acts(rule.action, context.door)
             if rule.asks_symbols:
-                hits.append(Hit(rule.action, rule=rule.name, medium=medium, frame=frame))
+                hits.append(Hit(action, rule=rule.name, medium=medium, frame=frame))
             elif rule.index not in noted:
                 noted.add(rule.index)
-                hits.append(Hit(rule.action, rule=rule.name, medium=medium))
+                hits.append(Hit(action, rule=rule.name, medium=medium))
             if rule.action is not Action.RECORD:
                 return
 
@@ -135,7 +157,7 @@ def decide(policy: Policy, context: Context, media: Sequence[Medium], causes: Se
     """
     hits, end, at_once = policy.on_context(context)
     if not at_once:
-        hits += [Hit(policy.on[cause], cause=cause) for cause in causes]
+        hits += [Hit(policy.acts(policy.on[cause], context.door), cause=cause) for cause in causes]
         for index, medium in enumerate(media):
             hits += policy.on_medium(context, medium, index, end)
     return _strictest(hits)

@@ -1,7 +1,8 @@
 """Rules: read from the file or from a preset, checked against the detectors that are on, and compiled for speed."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 from addons.activitypub.references import MediaRef
@@ -23,13 +24,14 @@ from addons.policy.document import Document, Node
 from addons.policy.hosts import HostSet
 from addons.policy.problems import Problem, did_you_mean, one_of
 from addons.policy.reading import read
+from addons.policy.values import Network
 from addons.policy.words import Action, Context
 from classifier import Symbols
 
 MAX_RULES = 256
 PRESETS = ("child-safety", "known-hashes", "fedi-safety")
 RULE_KEYS = ("name", "when", "do")
-NOT_YET = (Action.STRIP, Action.HOLD)
+NOT_YET = (Action.HOLD,)
 ACTIONS = tuple(action for action in Action if action not in NOT_YET)
 ANY_HASH = "hash.*"
 ALLOW = "allow."
@@ -234,6 +236,9 @@ def _compile_one_of(condition: OneOf) -> Test:
         case "host":
             hosts = HostSet(condition.values)
             return lambda context, ref, symbols: context.host in hosts
+        case "address":
+            networks = tuple(ip_network(value) for value in condition.values)
+            return lambda context, ref, symbols: _within(context.address, networks)
         case "actor":
             return lambda context, ref, symbols: context.actor in values
         case "door":
@@ -244,6 +249,14 @@ def _compile_one_of(condition: OneOf) -> Test:
             return lambda context, ref, symbols: any(kind.casefold() in values for kind in context.types)
         case "kind":
             return lambda context, ref, symbols: ref.kind in values
+
+
+def _within(address: str | None, networks: Sequence[Network]) -> bool:
+    try:
+        found = ip_address(address or "")
+    except ValueError:
+        return False
+    return any(found in network for network in networks)
 
 
 def _highest(symbols: Symbols, prefix: str) -> float:

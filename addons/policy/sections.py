@@ -1,6 +1,7 @@
 """The sections of the configuration file as pydantic models: every key, its type, its bounds and its default."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
@@ -45,47 +46,93 @@ class Server(Settings):
     image_mode: Literal["store", "proxy", "none"] = "store"
 
 
+type Clients = Annotated[Cidrs, Field(min_length=1)]
+type HostPattern = Annotated[str, BeforeValidator(values.host_pattern)]
+
+_LOOPBACK = (values.network("127.0.0.0/8"), values.network("::1/128"))
+
+
+class Tunnels(Settings):
+    """``doors.fetch.tunnels``: hosts and clients whose TLS passes unread, since they cannot trust our authority."""
+
+    hosts: Annotated[tuple[HostPattern, ...], BeforeValidator(_listed), Field(max_length=1000)] = ()
+    clients: Cidrs = ()
+
+
 class FetchDoor(Settings):
-    """``doors.fetch``: the forward proxy for the server's own requests."""
+    """``doors.fetch``: the forward proxy for the server's own requests. ``deadline``: seconds for one answer."""
 
     listen: ListenAddress
-    clients: Cidrs = (values.network("127.0.0.1/32"),)
+    clients: Clients = _LOOPBACK
+    ports: Annotated[tuple[Port, ...], Field(min_length=1, max_length=100)] = (443,)
+    deadline: Annotated[float, BeforeValidator(values.duration("100ms", "60s"))] = 8.0
+    tunnels: Annotated[Tunnels, BeforeValidator(_default_if_empty)] = Tunnels()
+    ca: Path = Path("fediward-ca")
 
 
 class PictrsDoor(Settings):
-    """``doors.pictrs``: the reverse proxy in front of pict-rs, and the origin from which it fetches."""
+    """``doors.pictrs``: the reverse proxy in front of pict-rs, and the origin from which it fetches.
+
+    ``clients``: who may use the origin, that is pict-rs. ``api_key``: pict-rs's own, for ``fediward allow``.
+    ``look_back``: find what pict-rs kept under its own URL before fediward was there.
+    """
 
     listen: ListenAddress
     upstream: UpstreamUrl
     origin: ListenAddress
     origin_url: UpstreamUrl
+    clients: Clients = _LOOPBACK
+    deadline: Annotated[float, BeforeValidator(values.duration("100ms", "60s"))] = 8.0
+    look_back: bool = True
+    api_key: Annotated[str, Field(min_length=1, max_length=500, repr=False)] | None = None
 
 
 class ValidateDoor(Settings):
-    """``doors.validate``: pict-rs's ``external_validation``."""
+    """``doors.validate``: pict-rs's ``external_validation``.
+
+    ``judges``: ``scanned``: what ``scan`` names, so nothing in ``scan: federation``, where the pict-rs door judges;
+    ``everything``: all that pict-rs takes in, local uploads too. ``secret``: the path then has to end with it.
+    """
 
     listen: ListenAddress
+    clients: Clients = _LOOPBACK
+    secret: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{16,128}$", repr=False)] | None = None
+    judges: Literal["scanned", "everything"] = "scanned"
+    deadline: Annotated[float, BeforeValidator(values.duration("100ms", "60s"))] = 8.0
 
 
 class UploadDoor(Settings):
-    """``doors.upload``: local users' uploads, on the inbox door's listener."""
+    """``doors.upload``: local users' uploads, on the inbox door's listener and pict-rs's.
+
+    ``contact``: whom a user may ask, in a refusal. ``max_bytes``: of one request.
+    """
+
+    contact: Annotated[str, Field(min_length=1, max_length=300, pattern=r"^[^\x00-\x1f\x7f]+$")] | None = None
+    deadline: Annotated[float, BeforeValidator(values.duration("100ms", "5m"))] = 20.0
+    max_bytes: Annotated[int, BeforeValidator(values.size("64KiB", "4GiB"))] = 100 << 20
 
 
 class Doors(Settings):
-    """``doors:``: the doors beside the inbox. All of them come with a later version."""
+    """``doors:``: the doors beside the inbox; the upload door needs no listener of its own."""
 
     fetch: FetchDoor | None = None
     pictrs: PictrsDoor | None = None
     validate_: Annotated[ValidateDoor | None, Field(alias="validate")] = None
-    upload: UploadDoor | None = None
+    upload: Annotated[UploadDoor, BeforeValidator(_default_if_empty)] = UploadDoor()
 
-    @field_validator("fetch", "pictrs", "validate_", "upload", mode="before")
-    @classmethod
-    def _later(cls, value: object, info: ValidationInfo) -> object:
-        if value is not None:
-            name = (info.field_name or "").rstrip("_")
-            raise refusal(f'the door "{name}" is {LATER}', "no other door than the inbox")
-        return value
+
+type When = Literal["auto", "always", "never"]
+
+
+class LookAhead(Settings):
+    """``look_ahead``: what the inbox door fetches beside the media that an activity names.
+
+    ``links``: the pages a post links to, for their preview image. ``objects``: what it names only by its IRI. ``auto``:
+    where no fetch door sees them; links for Lemmy in any case.
+    """
+
+    links: When = "auto"
+    objects: When = "auto"
 
 
 class Fetch(Settings):
@@ -248,6 +295,7 @@ class File(Settings):
 
     server: Server = Field(description="a mapping with upstream and listen")
     doors: Annotated[Doors, BeforeValidator(_default_if_empty)] = Doors()
+    look_ahead: Annotated[LookAhead, BeforeValidator(_default_if_empty)] = LookAhead()
     scan: Literal["federation", "everything"] = "federation"
     mode: Literal["enforce", "observe"] = "enforce"
     budget: Annotated[float, BeforeValidator(values.duration("100ms", "60s"))] = 4.0

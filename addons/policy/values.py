@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from pydantic_core import PydanticCustomError
 
 from addons.policy import quantities
-from addons.policy.hosts import normal_host
+from addons.policy.hosts import normal_host, normal_pattern
 
 type Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -110,6 +110,14 @@ def host(value: object) -> str:
     name = normal_host(value) if isinstance(value, str) else None
     if name is None:
         raise refusal("{text} is not a host name", "a host without scheme, port or path, such as example.org")
+    return name
+
+
+def host_pattern(value: object) -> str:
+    """A host, or ``*.`` and a host for all below it."""
+    name = normal_pattern(value) if isinstance(value, str) else None
+    if name is None:
+        raise refusal("{text} is not a host", "a host such as example.org, or *.example.org")
     return name
 
 

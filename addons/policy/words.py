@@ -52,18 +52,33 @@ class Cause(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Context:
     """What rules may ask beside symbols. ``host`` is the actor's host (lower case, no port); ``types`` from outermost
-    inwards; ``software`` is the configured ``server.software``."""
+    inwards; ``software`` is the configured ``server.software``; ``address`` the IP address of who asks or brings it."""
 
     door: Door
     host: str | None = None
     actor: str | None = None
     types: tuple[str, ...] = ()
     software: str = "generic"
+    address: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What was settled before about these very bytes, or this URL.
+
+    ``allowed``: an admin undid a decision (``fediward allow``): the bytes pass. Otherwise it is on the block set: a
+    ``strip`` let its post in, and ``action`` is done wherever it turns up. ``by``: the decision's id.
+    """
+
+    by: str
+    allowed: bool = False
+    action: Action = Action.STRIP
 
 
 @dataclass(frozen=True, slots=True)
 class Medium:
-    """One piece of media as it went through judging: exactly one of ``judgement`` and ``cause`` is set.
+    """One piece of media as it went through judging: at most one of ``judgement`` and ``cause`` is set, and one of them
+    unless ``standing`` blocks it, which needs neither.
 
     ``message`` explains a cause to a person; ``address`` is the IP address the bytes came from; ``final_url`` where
     redirects led; ``took_ms`` milliseconds from the start of its fetch to its judgement (None: not measured).
@@ -77,12 +92,14 @@ class Medium:
     final_url: str | None = None
     cached: bool = False
     took_ms: float | None = None
+    standing: Standing | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Hit:
     """One rule, cause or allow list that applied, and to what: index into the media and into its frames (None: the
-    whole). ``allowed`` names the allow list."""
+    whole). ``allowed`` names the allow list, or the decision that an admin undid; ``blocked`` the decision that put it
+    on the block set."""
 
     action: Action
     rule: str | None = None
@@ -90,6 +107,7 @@ class Hit:
     medium: int | None = None
     frame: int | None = None
     allowed: str | None = None
+    blocked: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

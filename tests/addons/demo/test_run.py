@@ -1,5 +1,3 @@
-import asyncio
-import socket
 import tempfile
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -13,8 +11,6 @@ from addons.demo import run
 from addons.demo.outcome import Result
 from addons.demo.run import Demo, opened
 from addons.demo.scenes import Scene
-from addons.policy.config import load
-from addons.service import Service
 from tests.addons.demo.light import CONFIG, LightScript
 
 
@@ -122,19 +118,3 @@ async def test_the_folder_is_gone_afterwards_even_where_it_could_not_start() -> 
             raise AssertionError("it is not open")
     assert seen
     assert not seen & folders()
-
-
-async def test_a_port_that_is_taken_is_said(tmp_path: Path) -> None:
-    (tmp_path / "known.csv").write_text("")
-    path = tmp_path / "config.yaml"
-    path.write_text(CONFIG.format(upstream="http://127.0.0.1:2", listen=1, domain="example.org", media=8080))
-    service = Service.start(load(path, env={}))
-    try:
-        with socket.create_server(("127.0.0.1", 0)) as taken:
-            port = taken.getsockname()[1]
-            with pytest.raises(OSError, match=rf"{port}"):
-                async with run._door(service, "http://127.0.0.1:2", f"127.0.0.1:{port}"):
-                    raise AssertionError("it is not open")
-    finally:
-        await service.close()
-    assert [task for task in asyncio.all_tasks() if task is not asyncio.current_task()] == []

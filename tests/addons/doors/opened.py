@@ -18,6 +18,7 @@ from addons.doors.inbox import Inbox
 from addons.fetching.budget import MemoryBudget
 from addons.fetching.client import Fetcher
 from addons.judging.exchanges.schedule import Exchanges
+from addons.judging.gate import Gate
 from addons.judging.judge import Judge
 from addons.ledger.asked import asked
 from addons.ledger.entry import Entry
@@ -122,7 +123,9 @@ async def opened(
         ledger = stack.enter_context(Ledger.open(config.ledger.url, busy=busy, queue=queue))
         ledger.note_policy(policy.version, asked(policy.rules))
         judge = Judge(Fetcher(fetch_settings(config), budget), engine)
-        service = Service(config, policy, budget, ledger, engine, judge, Exchanges(config.exchanges))
+        service = Service(
+            config, policy, budget, ledger, engine, judge, Gate(policy, judge, ledger), Exchanges(config.exchanges)
+        )
         inbox = service.inbox()
         door = await stack.enter_async_context(net.door(inbox, answer))
         yield Opened(door, inbox, service)

@@ -10,7 +10,7 @@ from mitmproxy.proxy import layer
 from mitmproxy.proxy.layer import Layer
 
 from addons.doors.http1 import Bounds
-from addons.doors.proxy import DoorMaster
+from addons.doors.proxy import Door, DoorMaster
 from tests import net
 from tests.addons.doors.gate import Gate
 
@@ -202,7 +202,7 @@ async def test_a_port_that_is_taken_is_said() -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        master = DoorMaster([f"door:http://127.0.0.1:1@127.0.0.1:{port}"], [Gate()], idle_time=1)
+        master = DoorMaster([Door(f"door:http://127.0.0.1:1@127.0.0.1:{port}", (Gate(),))], idle_time=1)
         task = asyncio.get_running_loop().create_task(master.run())
         try:
             with pytest.raises(OSError, match="in use"):

@@ -1,0 +1,162 @@
+"""One medium at a media door: judged on the very bytes that pass, decided, and written down."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from addons.activitypub.references import MediaRef
+from addons.fetching.budget import Lease
+from addons.fetching.client import Fetched
+from addons.judging.judge import Judge
+from addons.ledger.entry import Entry, new_id
+from addons.ledger.ledger import Ledger
+from addons.ledger.standings import Place, Standings
+from addons.policy.decide import Policy, decide, decide_on_context
+from addons.policy.words import Action, Cause, Context, Decision, Medium, Standing
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """What was decided on one medium. ``id``: the decision's in the ledger. ``observed``: the door passes it all the
+    same (``mode: observe``), whatever ``decision`` says."""
+
+    id: str
+    decision: Decision
+    media: tuple[Medium, ...] = ()
+    observed: bool = False
+
+    @property
+    def action(self) -> Action:
+        """What the door does."""
+        return Action.PASS if self.observed else self.decision.action
+
+    @property
+    def passes(self) -> bool:
+        """Whether the bytes may go on."""
+        return self.action in (Action.PASS, Action.RECORD)
+
+    @property
+    def undecided(self) -> bool:
+        """Whether nothing was decided yet: the answer is 503, cached nowhere, and never a placeholder."""
+        return self.action in (Action.HOLD, Action.DEFER)
+
+
+class Gate:
+    """Shared by the media doors of one process. In ``mode: observe`` its doors pass first and ask it afterwards."""
+
+    def __init__(self, policy: Policy, judge: Judge, ledger: Ledger, *, software: str = "generic") -> None:
+        self.policy = policy
+        self.judge = judge
+        self.ledger = ledger
+        self.software = software
+
+    def on_context(self, context: Context) -> Passage | None:
+        """What rules on context alone decide, so that nothing need be judged; written down unless it passes."""
+        decision = decide_on_context(self.policy, context)
+        if decision is None:
+            return None
+        started = datetime.now(UTC)
+        if decision.action is Action.PASS:
+            self.ledger.count(context.door, str(Action.PASS))
+            return Passage("", decision)
+        return self._note(new_id(started), decision, context, (), started, time.monotonic())
+
+    async def bytes(
+        self,
+        context: Context,
+        ref: MediaRef,
+        data: bytes,
+        *,
+        timeout: float,
+        lease: Lease | None = None,
+        session: str | None = None,
+    ) -> Passage:
+        """Judge bytes at hand; ``timeout`` seconds and ``lease`` as of :meth:`Judge.judge_bytes`."""
+        started, began = datetime.now(UTC), time.monotonic()
+        medium = await self.judge.judge_bytes(ref, data, timeout=timeout, lease=lease)
+        [medium] = await with_standings(self.ledger.standings, [medium])
+        return self.decided(context, [medium], started=started, began=began, session=session)
+
+    async def fetch(
+        self, context: Context, ref: MediaRef, *, timeout: float, share: str = ""
+    ) -> tuple[Passage, Fetched | None]:
+        """Fetch and judge a URL; its bytes are the caller's to release, None where there are none to pass."""
+        started, began = datetime.now(UTC), time.monotonic()
+        [medium] = await with_standings(self.ledger.standings, [Medium(ref)])
+        if medium.standing is not None and not medium.standing.allowed:
+            return self.decided(context, [medium], started=started, began=began), None
+        medium, fetched = await self.judge.fetch(ref, timeout=timeout, share=share)
+        try:
+            [medium] = await with_standings(self.ledger.standings, [medium])
+            return self.decided(context, [medium], started=started, began=began), fetched
+        except BaseException:
+            if fetched is not None:
+                fetched.release()
+            raise
+
+    def failed(self, context: Context, ref: MediaRef, cause: Cause, message: str) -> Passage:
+        """A medium that could not even be gathered: its cause decides."""
+        medium = Medium(ref, cause=cause, message=message)
+        return self.decided(context, [medium], started=datetime.now(UTC), began=time.monotonic())
+
+    def decided(
+        self,
+        context: Context,
+        media: Sequence[Medium],
+        *,
+        started: datetime,
+        began: float,
+        causes: Sequence[Cause] = (),
+        session: str | None = None,
+    ) -> Passage:
+        """Decide on judged media and write it down. ``started``: when it came; ``began``: the same, monotonic."""
+        causes = [*causes] if self.ledger.healthy else [*causes, Cause.LEDGER_ERROR]
+        decision = decide(self.policy, context, media, causes)
+        return self._note(new_id(started), decision, context, media, started, began, session)
+
+    def _note(
+        self,
+        id: str,
+        decision: Decision,
+        context: Context,
+        media: Sequence[Medium],
+        started: datetime,
+        began: float,
+        session: str | None = None,
+    ) -> Passage:
+        entry = Entry.of(
+            decision,
+            context,
+            media,
+            walk=None,
+            peer=context.address,
+            started=started,
+            took=time.monotonic() - began,
+            policy_version=self.policy.version,
+            engine_version=self.judge.version,
+            mode="observe" if self.policy.observe else "enforce",
+            body=None,
+            id=id,
+            session=session,
+        )
+        if not self.ledger.write(entry) and media:
+            decision = decide(self.policy, context, media, (Cause.LEDGER_ERROR,))
+        return Passage(id, decision, tuple(media), self.policy.observe)
+
+
+async def with_standings(standings: Standings, media: Sequence[Medium]) -> list[Medium]:
+    """The media with what was settled about them before. Where the database fails they have nothing: rules decide."""
+    if not media:
+        return []
+    places = [Place(one.ref.url, one.judgement.sha256 if one.judgement else None) for one in media]
+    try:
+        found: list[Standing | None] = await asyncio.to_thread(standings.of, places)
+    except Exception:
+        logger.exception("the block set could not be read; %d media go by the rules alone", len(media))
+        return list(media)
+    return [replace(one, standing=each) if each else one for one, each in zip(media, found, strict=True)]

@@ -1,0 +1,115 @@
+"""The block set and what admins allowed, in the ledger's database: shared by all doors of all processes, asked anew."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from sqlalchemy import Connection, Engine, delete, or_, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from addons.fetching.urls import UrlRefusedError, parse
+from addons.ledger.clean import bounded_url, key
+from addons.ledger.entry import URL, utc_now
+from addons.ledger.tables import standings
+from addons.policy.words import Action, Standing
+
+type Kind = Literal["url", "sha256"]
+
+_AT_ONCE = 200
+"""Keys asked in one statement."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What a standing may be of: a URL, and the SHA-256 of the bytes that it gave (None: not known)."""
+
+    url: str | None
+    sha256: str | None = None
+
+
+class Standings:
+    """All methods wait for the database (some 1 ms): call them in a thread. They raise SQLAlchemy's errors."""
+
+    def __init__(self, engine: Engine, clock: Callable[[], datetime] = utc_now) -> None:
+        self._engine = engine
+        self._clock = clock
+
+    def of(self, places: Sequence[Place]) -> list[Standing | None]:
+        """The standing of each place. Bytes go before a URL, and what is allowed before what is blocked."""
+        keys = {place: _keys(place) for place in places}
+        wanted = sorted({one for every in keys.values() for one in every})
+        if not wanted:
+            return [None] * len(places)
+        found: dict[tuple[Kind, str], Standing] = {}
+        with self._engine.begin() as connection:
+            for start in range(0, len(wanted), _AT_ONCE):
+                found |= _ask(connection, wanted[start : start + _AT_ONCE])
+        return [_best(found.get(one) for one in keys[place]) for place in places]
+
+    def block(self, places: Iterable[Place], action: Action, by: str) -> None:
+        """Put them on the block set for the decision ``by``, committed; what is allowed stays allowed."""
+        self._put(places, allowed=False, action=action, by=by, note="")
+
+    def allow(self, sha256: Iterable[str], by: str, note: str = "") -> None:
+        """Let these bytes pass everywhere: ``by`` says which decision was undone, ``note`` why."""
+        self._put([Place(None, one) for one in sha256], allowed=True, action=Action.PASS, by=by, note=note)
+
+    def unblock(self, places: Iterable[Place]) -> int:
+        """Take URLs and bytes off the block set; how many entries went."""
+        gone = 0
+        with self._engine.begin() as connection:
+            for place in places:
+                for kind, one in _keys(place):
+                    same = (standings.c.kind == kind) & (standings.c.key == one) & ~standings.c.allowed
+                    gone += connection.execute(delete(standings).where(same)).rowcount
+        return gone
+
+    def _put(self, places: Iterable[Place], *, allowed: bool, action: Action, by: str, note: str) -> None:
+        shared = {"allowed": allowed, "action": str(action), "by": by, "at": self._clock(), "note": note}
+        rows = {}
+        for place in places:
+            for kind, one in _keys(place):
+                value = place.sha256 if kind == "sha256" else bounded_url(place.url or "", URL)
+                rows[kind, one] = {**shared, "kind": kind, "key": one, "value": value}
+        if not rows:
+            return
+        with self._engine.begin() as connection:
+            new = (postgresql if connection.dialect.name == "postgresql" else sqlite).insert(standings)
+            changed = {name: new.excluded[name] for name in (*shared, "value")}
+            # A block never undoes what an admin allowed.
+            statement = new.on_conflict_do_update(
+                index_elements=["kind", "key"], set_=changed, where=None if allowed else ~standings.c.allowed
+            )
+            connection.execute(statement, [rows[each] for each in sorted(rows)])
+
+
+def _keys(place: Place) -> list[tuple[Kind, str]]:
+    """The bytes' key first."""
+    found: list[tuple[Kind, str]] = [("sha256", place.sha256)] if place.sha256 else []
+    if place.url:
+        found.append(("url", key(plain(place.url))))
+    return found
+
+
+def plain(url: str) -> str:
+    """A URL in the one form that all who fetch it share: without fragment, its host in lower case and ASCII."""
+    try:
+        return parse(url).url
+    except UrlRefusedError:
+        return url
+
+
+def _ask(connection: Connection, wanted: Sequence[tuple[Kind, str]]) -> dict[tuple[Kind, str], Standing]:
+    by_kind = {kind: [one for each, one in wanted if each == kind] for kind in ("sha256", "url")}
+    rows = connection.execute(
+        select(standings.c.kind, standings.c.key, standings.c.by, standings.c.allowed, standings.c.action).where(
+            or_(*((standings.c.kind == kind) & standings.c.key.in_(keys) for kind, keys in by_kind.items() if keys))
+        )
+    )
+    return {(row.kind, row.key): Standing(row.by, row.allowed, Action(row.action)) for row in rows}
+
+
+def _best(found: Iterable[Standing | None]) -> Standing | None:
+    there = [one for one in found if one is not None]
+    return next((one for one in there if one.allowed), there[0] if there else None)

@@ -1,0 +1,116 @@
+"""Opens every door that the configuration names, says where they are, and closes them in order."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from addons.doors.proxy import Door, DoorMaster
+from addons.policy.values import Address
+from addons.service import Service
+from addons.web.serving import Listener
+
+
+class Drains(Protocol):
+    """An addon of a door that may be busy when told to stop."""
+
+    async def drained(self, timeout: float) -> bool:
+        """Wait until nothing is under way, for at most ``timeout`` seconds; whether it came to that."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A door to be opened: ``name`` as people know it, ``front`` the server behind it, if any.
+
+    ``door`` (mitmproxy's) or ``listener`` (ours) is set.
+    """
+
+    name: str
+    front: str | None = None
+    door: Door | None = None
+    listener: Listener | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """An open door."""
+
+    name: str
+    address: Address
+    front: str | None = None
+
+    def __str__(self) -> str:
+        """As it is told to who started it."""
+        behind = f", in front of {self.front}" if self.front else ""
+        return f"{self.name} open on {self.address}{behind}"
+
+
+def plans(service: Service, *, free: bool = False) -> list[Plan]:
+    """Every door that the configuration names, the inbox door first. ``free``: each on a free port of its host."""
+    server = service.config.server
+    return [
+        Plan(
+            "inbox door",
+            str(server.upstream),
+            door=Door(f"door:{server.upstream}@{_at(server.listen, free)}", (service.inbox(),)),
+        )
+        # Each other door adds its plan here: fetch, pict-rs, origin, validation.
+    ]
+
+
+def _at(address: Address, free: bool) -> str:
+    """``host:port`` as mitmproxy wants it: an IPv6 address without brackets."""
+    return f"{address.host}:{0 if free else address.port}"
+
+
+@dataclass(slots=True)
+class Doors:
+    """The doors of one process, from :meth:`open` to :meth:`close`."""
+
+    plans: Sequence[Plan]
+    idle_time: float
+    _master: DoorMaster = field(init=False)
+    _running: asyncio.Task[None] | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        self._master = DoorMaster([plan.door for plan in self.plans if plan.door], idle_time=self.idle_time)
+
+    async def open(self) -> list[Opened]:
+        """Open all, in the plans' order. Raises OSError where an address cannot be had; then call :meth:`close`."""
+        loop = asyncio.get_running_loop()
+        self._running = loop.create_task(self._master.run())
+        opening = loop.create_task(self._master.listening())
+        try:
+            await asyncio.wait((self._running, opening), return_when=asyncio.FIRST_COMPLETED)
+            if not opening.done():
+                self._running.result()
+                raise OSError("the doors closed before they were open")
+            addresses = iter(opening.result())
+        finally:
+            opening.cancel()
+        opened = []
+        for plan in self.plans:
+            host, port = next(addresses) if plan.listener is None else await plan.listener.open()
+            opened.append(Opened(plan.name, Address(host, port), plan.front))
+        return opened
+
+    async def ended(self) -> None:
+        """Wait until the doors end by themselves, which they do only where something is badly wrong."""
+        assert self._running is not None
+        await asyncio.wait((self._running,))
+
+    async def drain(self, timeout: float) -> bool:
+        """Take no new connections, and wait until what is under way is done, for at most ``timeout`` seconds."""
+        await self._master.stop_listening()
+        busy = [addon for plan in self.plans if plan.door for addon in plan.door.addons if hasattr(addon, "drained")]
+        done = await asyncio.gather(*(addon.drained(timeout) for addon in busy))
+        return all(done)
+
+    async def close(self) -> None:
+        """End all of them."""
+        await self._master.stop_listening()
+        await asyncio.gather(*(plan.listener.close() for plan in self.plans if plan.listener))
+        self._master.shutdown()
+        if self._running is not None:
+            await self._running
