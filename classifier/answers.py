@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from classifier.frames import MAX_ROWS, Bounds, HashedFrame, Prepared, PreparedFrame, Undecoded
 from classifier.inputs import InputSpec, Rows
 from classifier.parts import Needs, Parts
+from classifier.said import fit
 
 _PREPARED, _UNDECODED, _NEEDS = b"P", b"U", b"N"
 _MAX_MESSAGE = 500
@@ -104,8 +105,7 @@ class _Taker:
 def _undecoded(result: Undecoded) -> Undecoded:
     _expect(not result.media_type or _MEDIA_TYPE.fullmatch(result.media_type), "media type")
     # Libraries quote what they stumbled over; the message goes into logs.
-    message = "".join(char if char.isprintable() else "?" for char in result.message[:_MAX_MESSAGE])
-    return replace(result, message=message)
+    return replace(result, message=fit(result.message, _MAX_MESSAGE))
 
 
 def _needs(result: Needs) -> Needs:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from classifier.child import FAILED
 from classifier.process import GoneError, Packed, Process, how
+from classifier.said import fit
 from classifier.sandbox import Report
 from classifier.types import CannotStartError
 
@@ -182,7 +183,7 @@ class Pool:
         else:
             answer = await self._aside(process.read, first, rest)
         if status == FAILED:
-            raise FailedError(_fit_for_a_log(answer[0]))
+            raise FailedError(fit(answer[0].decode(errors="replace"), MAX_SAID))
         return answer
 
     async def _ready(self, slot: _Slot) -> Process:
@@ -205,7 +206,7 @@ class Pool:
         status, first, rest = heard
         text, _ = process.read(first, rest)
         if status == FAILED:
-            raise FailedError(_fit_for_a_log(text))
+            raise FailedError(fit(text.decode(errors="replace"), MAX_SAID))
         self.sandbox = msgspec.json.decode(text, type=Report)
         process.ready = True
 
@@ -245,8 +246,3 @@ class Pool:
         if code == -signal.SIGXCPU:
             return OverworkedError(f"it took more than {self._limits.cpu:g} s of computing")
         return CrashedError(f"the decoding process died ({how(code)})")
-
-
-def _fit_for_a_log(text: bytes) -> str:
-    """What a process says that may have been taken over, or what it quotes of a file: one line of bounded length."""
-    return "".join(char if char.isprintable() else "?" for char in text[:MAX_SAID].decode(errors="replace"))

@@ -9,7 +9,7 @@ import triton.language as tl
 _WARPS = 4
 
 
-@triton.jit  # type: ignore[untyped-decorator]
+@triton.jit  # type: ignore[untyped-decorator]  # triton has no types
 def _shifted_norm(
     x_at: Any, shift_at: Any, weight_at: Any, bias_at: Any, y_at: Any, width: Any, eps: Any, BLOCK: tl.constexpr
 ) -> None:

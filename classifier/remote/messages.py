@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from classifier.inputs import InputSpec
+from classifier.said import fit
 
 VERSION = 1
 """Raised whenever an older door or worker would misunderstand a message, or the meaning of a row changes."""
@@ -177,7 +178,7 @@ def hello(data: bytes) -> Hello:
 
 def shown(text: str) -> str:
     """What a stranger said, fit for a log: one line, no control characters."""
-    return "".join(char if char.isprintable() else "?" for char in text[:MAX_MESSAGE])
+    return fit(text, MAX_MESSAGE)
 
 
 def _read[T](decoder: "msgspec.msgpack.Decoder[T]", data: bytes) -> T:

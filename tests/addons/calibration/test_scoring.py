@@ -52,7 +52,7 @@ async def test_a_folder_is_scored_once(engine: Engine, tmp_path: Path) -> None:
             raise AssertionError("it was scored before")
 
     again = Scores(tmp_path / "scores.jsonl", "v")
-    assert sorted(await all_of(NeverAsked(), folder, again), key=str) == sorted(found, key=str)  # type: ignore[arg-type]
+    assert sorted(await all_of(NeverAsked(), folder, again), key=str) == sorted(found, key=str)  # type: ignore[arg-type]  # never asked
     again.close()
 
 

@@ -19,7 +19,7 @@ def sums(rows: torch.Tensor) -> torch.Tensor:
 
 
 def expected(rows: Rows) -> list[list[float]]:
-    return rows.astype(np.float32).sum((1, 2)).tolist()  # type: ignore[no-any-return]
+    return rows.astype(np.float32).sum((1, 2)).tolist()  # type: ignore[no-any-return]  # numpy says Any of tolist
 
 
 def drawn(count: int) -> Rows:
