@@ -2,6 +2,8 @@ import asyncio
 import logging
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -109,3 +111,11 @@ def test_version_tells_what_frames_depend_on() -> None:
 
 def test_processes_by_default_are_the_cores_we_may_use() -> None:
     assert default_processes() == min(64, len(os.sched_getaffinity(0)))
+
+
+def test_libraries_that_read_hostile_files_are_not_in_this_process() -> None:
+    """They are loaded where files are decoded, and would cost the door's start a quarter of a second."""
+    told = "import sys, classifier.engine, classifier.media; print(*sys.modules)"
+    modules = subprocess.run([sys.executable, "-c", told], check=True, capture_output=True, text=True).stdout.split()
+    assert "classifier.media" in modules
+    assert not {"av", "pillow_heif", "imagecodecs", "cv2", "torch"}.intersection(modules)
