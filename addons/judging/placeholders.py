@@ -3,9 +3,12 @@
 import functools
 import hashlib
 import io
+import logging
 from collections.abc import Callable
 
 from PIL import Image, ImageDraw
+
+logger = logging.getLogger(__name__)
 
 SIDE = 512
 """Pixels of the longer side, at most."""
@@ -41,8 +44,9 @@ def placeholder(media_type: str, width: int | None, height: int | None, seed: st
     picture = _marked(_drawn(size), seed)
     try:
         return encode(picture), wanted
-    except (ImportError, OSError, ValueError, RuntimeError):
-        return _by_pillow("PNG")(picture), "image/png"  # a library built without that encoder
+    except Exception:
+        logger.exception("no placeholder of type %s can be made here, a PNG stands in: an encoder is missing", wanted)
+        return _by_pillow("PNG")(picture), "image/png"
 
 
 def _size(width: int | None, height: int | None, *, most: int) -> tuple[int, int]:
