@@ -36,7 +36,7 @@ _BBCODE = re.compile(r"\[(?:img|video|audio|media|attachment|share)\b", re.IGNOR
 def parsed_chars(text: str) -> int:
     """How many characters ``find_urls`` has to parse as markdown: twice the text's where its character references
     hide other marks than those that stand there."""
-    told = _unescape(text)
+    told = unescape(text)
     return sum(len(each) for each in dict.fromkeys((text, told)) if _MARKDOWN.search(each))
 
 
@@ -46,7 +46,7 @@ def find_urls(text: str, *, exact: bool = True) -> Iterator[Found]:
     Parsing markdown takes up to 5 µs a character. Without ``exact`` it is searched by pattern only: nothing is
     missed, but where there is an image, links between brackets are taken for images too.
     """
-    told = _unescape(text)
+    told = unescape(text)
     if not _MARKS.search(told):
         return
     plain = text
@@ -76,7 +76,7 @@ _LONGEST_REFERENCE = 40
 """Numbers alone are longer, and Python refuses to read those of over 4300 digits."""
 
 
-def _unescape(text: str) -> str:
+def unescape(text: str) -> str:
     """``text`` with its character references decoded."""
     return _REFERENCE.sub(_decode, text) if "&" in text else text
 
@@ -134,7 +134,7 @@ def _in_html(text: str, pieces: list[str]) -> Iterator[Found]:
     linked = False
     for tag in _TAG.finditer(text):
         if not linked:
-            pieces.append(_unescape(text[end : tag.start()]))
+            pieces.append(unescape(text[end : tag.start()]))
         end = tag.end()
         closed = text.startswith(">", end)
         end += closed
@@ -142,7 +142,7 @@ def _in_html(text: str, pieces: list[str]) -> Iterator[Found]:
         if tag[1]:
             linked = linked and name != "a"
         elif "=" in tag[3]:
-            attributes = _attributes(tag[3])
+            attributes = attributes_of(tag[3])
             yield from _shown(name, attributes)
             # A tag that the text ends in is dropped by every parser; only media is taken from it, in doubt.
             href = attributes.get("href") if closed else None
@@ -153,19 +153,19 @@ def _in_html(text: str, pieces: list[str]) -> Iterator[Found]:
             elif name == "iframe" and attributes.get("src"):
                 yield Found(attributes["src"], shown=False)
     if not linked:
-        pieces.append(_unescape(text[end:]))
+        pieces.append(unescape(text[end:]))
     for media in _MEDIA_TAG.finditer(text):
-        yield from _shown(media[1].lower(), _attributes(media[2]))
+        yield from _shown(media[1].lower(), attributes_of(media[2]))
 
 
-def _attributes(text: str) -> dict[str, str]:
+def attributes_of(text: str) -> dict[str, str]:
     """Attribute names in lower case to their values, the first of repeated ones, as HTML's parser keeps it."""
     found: dict[str, str] = {}
     for match in _ATTRIBUTE.finditer(text):
         if match[2]:
             quote = match[2][0] if match[2][0] in "\"'" else ""
             value = match[2].removeprefix(quote).removesuffix(quote) if quote else match[2]
-            found.setdefault(match[1].lower(), _unescape(value))
+            found.setdefault(match[1].lower(), unescape(value))
     return found
 
 
@@ -254,7 +254,7 @@ def _of_token(token: Token) -> Iterator[Found]:
 
 
 def _destination(written: str) -> str:
-    return _unescape(_ESCAPED.sub(r"\1", written))
+    return unescape(_ESCAPED.sub(r"\1", written))
 
 
 # --- bbcode (Friendica reads its own source again) -------------------------------------------------------------------
@@ -272,4 +272,4 @@ def _in_bbcode(text: str) -> Iterator[Found]:
                 yield Found(url, shown=True)
     for card in _BBCODE_CARD.finditer(text):
         for name, url in _CARD_VALUE.findall(card[1]):
-            yield Found(_unescape(url), shown=name in ("image", "preview", "avatar"))
+            yield Found(unescape(url), shown=name in ("image", "preview", "avatar"))
