@@ -33,8 +33,8 @@ class Parsed:
     """A parsed body.
 
     ``document`` is made of dict, list, str, float, bool and None; :class:`Repeated` where a key stood more than once,
-    or one :class:`Cut` in place of everything. Numbers are floats: nothing here needs more, and Python refuses
-    integers of over 4300 digits that other parsers take.
+    or one :class:`Cut` in place of everything. Numbers are floats unless asked for: nothing here needs more, and Python
+    refuses integers of over 4300 digits that other parsers take.
     """
 
     document: object
@@ -49,7 +49,7 @@ _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\Z)', re.DOTALL)
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 
-def parse(body: bytes, *, max_depth: int, max_nodes: int) -> Parsed:
+def parse(body: bytes, *, max_depth: int, max_nodes: int, exact: bool = False) -> Parsed:
     """Parse ``body`` (UTF-8) into an object or an array of objects.
 
     Whatever some server would read is read here too, so that it is judged: a byte order mark (Node's body parsers and
@@ -57,7 +57,8 @@ def parse(body: bytes, *, max_depth: int, max_nodes: int) -> Parsed:
     in strings (Ruby). Other encodings than UTF-8 are refused: RFC 8259 section 8.1.
 
     ``max_depth`` bounds the nesting of objects and arrays (the outermost is 1), ``max_nodes`` the number of values.
-    Past either, ``overflow`` names the bound and nothing was parsed.
+    Past either, ``overflow`` names the bound and nothing was parsed. ``exact``: integers stay integers, for who writes
+    the document again.
 
     Raises :class:`MalformedActivityError`.
     """
@@ -69,7 +70,7 @@ def parse(body: bytes, *, max_depth: int, max_nodes: int) -> Parsed:
     except UnicodeDecodeError as error:
         raise MalformedActivityError(f"The body is not UTF-8 text (byte {error.start}).") from None
     try:
-        document = _DECODER.decode(text)
+        document = (_EXACT if exact else _DECODER).decode(text)
     except json.JSONDecodeError as error:
         piece = text[error.pos : error.pos + 20]
         where = f"line {error.lineno}, column {error.colno}"
@@ -96,7 +97,14 @@ def _object(pairs: Sequence[tuple[str, object]]) -> dict[str, object]:
     return {key: found[key] if len(many) == 1 else Repeated(tuple(many)) for key, many in values.items()}
 
 
+def _integer(digits: str) -> int | float:
+    return int(digits) if len(digits) <= _LONGEST_INTEGER else float(digits)
+
+
+_LONGEST_INTEGER = 300
+"""Digits; no server reads as many, and a float holds what has no more."""
 _DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_int=float, strict=False)
+_EXACT = json.JSONDecoder(object_pairs_hook=_object, parse_int=_integer, strict=False)
 
 
 def _overflow(body: bytes, max_depth: int, max_nodes: int) -> Literal["depth", "nodes"] | None:

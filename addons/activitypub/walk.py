@@ -92,7 +92,7 @@ class _Walker:
             elif isinstance(value, list):
                 self._enter(depth, len(value))
                 inside: list[_Item] = [
-                    (each, _join(path, str(i)), role, scope, depth + 1)
+                    (each, join(path, str(i)), role, scope, depth + 1)
                     for i, each in enumerate(value)
                     if not isinstance(each, bool | int | float | None)
                 ]
@@ -126,14 +126,14 @@ class _Walker:
             raise _FullError("nodes")
         if role == "text":
             # A language map, a source with its media type, a JSON-LD value: keys may be any word ("id" is a language).
-            yield from ((value[key], _join(path, key), role, outer, depth) for key in names if not _is_text(names[key]))
+            yield from ((value[key], join(path, key), role, outer, depth) for key in names if not _is_text(names[key]))
             if not any(name in vocab.MEDIA_KEYS or name in _URL_KEYS for each in names.values() for name in each):
-                yield from ((value[key], _join(path, key), role, outer, depth) for key in names if _is_text(names[key]))
+                yield from ((value[key], join(path, key), role, outer, depth) for key in names if _is_text(names[key]))
                 return
         if "Video" in own.types and not is_media(role) and next(values(value.get("attachment")), None) is None:
             # Lemmy takes the id of a video without attachments for the post's URL (LEM:page.rs).
             video = replace(own, kind=UNSAID, types=(), media_type="", previews=True)
-            yield from ((value[key], _join(path, key), "media", video, depth) for key in names if "id" in names[key])
+            yield from ((value[key], join(path, key), "media", video, depth) for key in names if "id" in names[key])
         reference_only = is_reference(held, role)
         id_role = role_of_id(held, role, own, outer)
         for key, meanings in names.items():
@@ -149,7 +149,7 @@ class _Walker:
                     became = role_of(name, role, own)
                 if became is None or (role == "text" and not _adds(became[0], name, each)):
                     continue
-                yield each, _join(path, key), became[0], became[1], depth
+                yield each, join(path, key), became[0], became[1], depth
 
     def _scope(self, value: dict[str, object], names: dict[str, tuple[str, ...]], role: Role, outer: Scope) -> Scope:
         base, sensitive, types, media_type, tracker = outer.base, outer.sensitive, _NO_TYPES, "", False
@@ -289,7 +289,7 @@ def _adds(role: Role, name: str, value: object) -> bool:
     return role != "object" or isinstance(value, str)
 
 
-def _join(path: str, key: str) -> str:
+def join(path: str, key: str) -> str:
     """RFC 6901 section 3; past 1000 characters it ends with an ellipsis, so that long keys cannot fill memory."""
     if len(path) + len(key) > _LONGEST_POINTER:
         return path if path.endswith("…") else f"{path}/{key[: max(0, _LONGEST_POINTER - len(path))]}…"
