@@ -12,13 +12,12 @@ from typing import Any
 from mitmproxy import http
 from mitmproxy.connection import Client
 from mitmproxy.proxy import layer
-from mitmproxy.proxy.mode_specs import ReverseMode
 
 from addons.activitypub.parsing import MalformedActivityError
 from addons.doors.answers import inbox_answer, refusal
 from addons.doors.assessing import Delivery, Scope, Verdict, read, unread, with_media, without_media
 from addons.doors.deliveries import BodyEncodingError, BodyTooLargeError, decode_body, is_delivery, unknown_charset
-from addons.doors.layers import UNJUDGED, DoorLayer, Rules, is_websocket
+from addons.doors.layers import UNJUDGED, Rules, is_websocket, speak_http1
 from addons.doors.peers import Network, connection_key, is_trusted, parse_address, sender
 from addons.doors.reading import Readers, ReadersBusyError
 from addons.doors.upgrades import remove_upgrade
@@ -98,13 +97,8 @@ class Inbox:
             del self._connections[key]
 
     def next_layer(self, nextlayer: layer.NextLayer) -> None:
-        """Every connection of a reverse proxy speaks HTTP/1 with our bounds; stock mitmdump's choice is replaced."""
-        context = nextlayer.context
-        if not isinstance(context.client.proxy_mode, ReverseMode) or len(context.layers) > 2:
-            return
-        del context.layers[1:]
-        context.server.tls = context.client.proxy_mode.scheme == "https"
-        nextlayer.layer = DoorLayer(context, self.rules)
+        """HTTP/1 with our bounds."""
+        speak_http1(nextlayer, self.rules)
 
     # -- requests ------------------------------------------------------------------------------------------------------
 

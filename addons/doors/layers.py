@@ -23,6 +23,7 @@ from mitmproxy.proxy.layers.http._events import (
     ResponseProtocolError,
 )
 from mitmproxy.proxy.layers.tcp import TCPLayer
+from mitmproxy.proxy.mode_specs import ReverseMode
 
 from addons.doors.heads import error_response
 from addons.doors.http1 import Bounds, DoorClient, DoorServer
@@ -72,7 +73,14 @@ class DoorStream(http_layers.HttpStream):
 
     def check_body_size(self, request: bool) -> layer.CommandGenerator[bool]:
         """mitmproxy asks this before and while it gathers a body. True: the request was answered, stop."""
-        if not request or not self.client_side.delivery or self.flow.request.stream:
+        if not request or self.flow.request.stream:
+            return False
+        if self.flow.response is not None:
+            # Answered on its head alone: the body is not waited for, let alone kept.
+            self.flow.response.headers["Connection"] = "close"
+            yield from self._finish(http1.assemble_response(self.flow.response))
+            return True
+        if not self.client_side.delivery:
             return False
         size = len(self.request_body_buf)
         if not size and "content-length" in self.flow.request.headers:
@@ -244,4 +252,14 @@ class DoorLayer(http_layers.HttpLayer):
         yield from self.event_to_child(stack[0], events.Start())
 
 
-__all__ = ["UNJUDGED", "DoorLayer", "Rules", "is_websocket"]
+def speak_http1(nextlayer: layer.NextLayer, rules: Rules) -> None:
+    """Every connection of a reverse proxy speaks HTTP/1 with our bounds; stock mitmdump's choice is replaced."""
+    context = nextlayer.context
+    if not isinstance(context.client.proxy_mode, ReverseMode) or len(context.layers) > 2:
+        return
+    del context.layers[1:]
+    context.server.tls = context.client.proxy_mode.scheme == "https"
+    nextlayer.layer = DoorLayer(context, rules)
+
+
+__all__ = ["UNJUDGED", "DoorLayer", "Rules", "is_websocket", "speak_http1"]
