@@ -4,13 +4,15 @@ import math
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from ipaddress import ip_network
 from typing import Literal, get_args
+
+from pydantic_core import PydanticCustomError
 
 from addons.activitypub.references import Kind
 from addons.policy.document import Document, Node
 from addons.policy.hosts import normal_pattern
 from addons.policy.problems import Problem, did_you_mean, one_of
+from addons.policy.values import network
 from addons.policy.words import Door
 
 MAX_DEPTH = 8
@@ -214,11 +216,7 @@ class _Parser:
                 self.refuse(node, f"{node.quoted} is not a host", "a host such as example.org, or *.example.org")
             return pattern
         if key == "address":
-            try:
-                return str(ip_network(text))
-            except ValueError:
-                self.refuse(node, f"{node.quoted} is not a network", "an address or network such as 198.51.100.0/24")
-                return None
+            return self.network(text, node)
         if key == "actor":
             if not re.match(r"https?://[^/\s]+", text):
                 self.refuse(
@@ -233,6 +231,14 @@ class _Parser:
         hint = None if node.from_environment else did_you_mean(text, choices)
         self.refuse(node, f"{node.quoted} is no {key}", one_of(choices), hint)
         return None
+
+    def network(self, text: str, node: Node) -> str | None:
+        try:
+            return str(network(text))
+        except PydanticCustomError as error:
+            told = error.context or {}
+            self.refuse(node, f"{node.quoted} is not a network", str(told["expected"]), str(told["hint"]) or None)
+            return None
 
     def symbol(self, symbol: str, line: int, column: int, node: Node) -> Condition | None:
         if not _SYMBOL.match(symbol):

@@ -62,7 +62,7 @@ class Policy:
         self.version = hashlib.sha256(told.encode()).hexdigest()[:12]
 
     def acts(self, action: Action, door: Door) -> Action:
-        """What ``action`` comes to at ``door``."""
+        """What ``action`` comes to at ``door``: ``strip`` is ``drop`` where it would not hide the media."""
         return Action.DROP if action is Action.STRIP and door not in self.strips else action
 
     def on_context(self, context: Context) -> tuple[list[Hit], int, bool]:
@@ -92,7 +92,8 @@ class Policy:
             if standing.allowed:
                 return [Hit(Action.PASS, medium=index, allowed=standing.by)]
             hits.append(Hit(self.acts(standing.action, context.door), medium=index, blocked=standing.by))
-            if medium.judgement is None:
+            if medium.judgement is None:  # need not be judged; what asks no symbol may still be stricter
+                self._turn(context, medium.ref, None, (index, None, end), hits, noted)
                 return hits
         if medium.judgement is None or not medium.judgement.frames:
             cause = medium.cause or Cause.DETECTOR_ERROR

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import yaml
 
 from addons.policy.document import Document, Entry, Node, Scalar
+from addons.policy.hiding import hidden, hidden_line
 from addons.policy.problems import ConfigError, Problem
 
 MAX_BYTES = 1 << 20
@@ -83,13 +84,18 @@ class _Reader:
     env: Mapping[str, str]
     problems: list[Problem] = field(default_factory=list)
     nodes: int = 0
+    shown: str = ""
     lines: tuple[str, ...] = ()
 
     def document(self) -> Document:
-        self.lines = tuple(_BREAK.split(self.text))
+        lines = _BREAK.split(self.text)
+        # Until it is read, nobody knows for sure what in it is secret.
+        self.lines = tuple(hidden_line(line, before) for before, line in zip(("", *lines), lines, strict=False))
         try:
             loader = _Loader(self.text)
             top = loader.get_single_node()
+            self.shown = hidden(self.text, top) if top is not None else self.text
+            self.lines = tuple(_BREAK.split(self.shown))
             root = Node(1, 1, entries={}) if top is None else self.node(top, 0)
         except _BoundError as error:
             raise ConfigError([self.problem(*_at(error.mark), str(error))]) from None
@@ -160,7 +166,7 @@ class _Reader:
         plain = node.style is None
         start = _PROPERTIES.match(self.text, node.start_mark.index, node.end_mark.index)
         assert start is not None
-        written = _first_line(self.text[start.end() : node.end_mark.index], plain=plain)
+        written = _first_line(self.shown[start.end() : node.end_mark.index], plain=plain)
         known = len(self.problems)
         text = self.substitute(str(node.value), line, column)
         broken = len(self.problems) > known

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_network
 from pathlib import Path
 
 from addons.activitypub.references import MediaRef
@@ -24,7 +24,7 @@ from addons.policy.document import Document, Node
 from addons.policy.hosts import HostSet
 from addons.policy.problems import Problem, did_you_mean, one_of
 from addons.policy.reading import read
-from addons.policy.values import Network
+from addons.policy.values import Network, ip
 from addons.policy.words import Action, Context
 from classifier import Symbols
 
@@ -52,7 +52,7 @@ class Rule:
 
     @property
     def context_only(self) -> bool:
-        """Whether it asks of host, actor, door, software and activity type alone: then it needs no media."""
+        """Whether it asks of who brings it, how and what, and of no media: then none need be looked at."""
         return all(isinstance(leaf, OneOf) and leaf.key != "kind" for leaf in leaves(self.when))
 
     @property
@@ -252,11 +252,8 @@ def _compile_one_of(condition: OneOf) -> Test:
 
 
 def _within(address: str | None, networks: Sequence[Network]) -> bool:
-    try:
-        found = ip_address(address or "")
-    except ValueError:
-        return False
-    return any(found in network for network in networks)
+    found = ip(address or "")
+    return found is not None and any(found in network for network in networks)
 
 
 def _highest(symbols: Symbols, prefix: str) -> float:

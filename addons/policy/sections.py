@@ -62,12 +62,16 @@ class Tunnels(Settings):
 class FetchDoor(Settings):
     """``doors.fetch``: the forward proxy for the server's own requests. ``deadline``: seconds for one answer."""
 
-    listen: ListenAddress
+    listen: ListenAddress = Field(description="what http_proxy names, such as 127.0.0.1:8541")
     clients: Clients = _LOOPBACK
     ports: Annotated[tuple[Port, ...], Field(min_length=1, max_length=100)] = (443,)
     deadline: Annotated[float, BeforeValidator(values.duration("100ms", "60s"))] = 8.0
     tunnels: Annotated[Tunnels, BeforeValidator(_default_if_empty)] = Tunnels()
     ca: Path = Path("fediward-ca")
+
+
+type _ApiKey = Annotated[str, Field(max_length=500, pattern=r"^[\x21-\x7e]+$")]
+type _PathSecret = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{16,128}$")]
 
 
 class PictrsDoor(Settings):
@@ -77,14 +81,14 @@ class PictrsDoor(Settings):
     ``look_back``: find what pict-rs kept under its own URL before fediward was there.
     """
 
-    listen: ListenAddress
-    upstream: UpstreamUrl
-    origin: ListenAddress
-    origin_url: UpstreamUrl
+    listen: ListenAddress = Field(description="what the server's pictrs.url names, such as 127.0.0.1:8542")
+    upstream: UpstreamUrl = Field(description="pict-rs's own address, such as http://127.0.0.1:8080")
+    origin: ListenAddress = Field(description="where pict-rs fetches judged bytes, such as 127.0.0.1:8543")
+    origin_url: UpstreamUrl = Field(description="the origin as pict-rs reaches it, such as http://127.0.0.1:8543")
     clients: Clients = _LOOPBACK
     deadline: Annotated[float, BeforeValidator(values.duration("100ms", "60s"))] = 8.0
     look_back: bool = True
-    api_key: Annotated[str, Field(min_length=1, max_length=500, repr=False)] | None = None
+    api_key: Annotated[_ApiKey | None, Field(repr=False)] = None
 
 
 class ValidateDoor(Settings):
@@ -94,9 +98,9 @@ class ValidateDoor(Settings):
     ``everything``: all that pict-rs takes in, local uploads too. ``secret``: the path then has to end with it.
     """
 
-    listen: ListenAddress
+    listen: ListenAddress = Field(description="what external_validation names, such as 127.0.0.1:8544")
     clients: Clients = _LOOPBACK
-    secret: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{16,128}$", repr=False)] | None = None
+    secret: Annotated[_PathSecret | None, Field(repr=False)] = None
     judges: Literal["scanned", "everything"] = "scanned"
     deadline: Annotated[float, BeforeValidator(values.duration("100ms", "60s"))] = 8.0
 

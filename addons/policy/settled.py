@@ -1,6 +1,6 @@
 """Whether what the hash lists found in a file settles what the policy does, whatever the detectors would say."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 
 from addons.policy.conditions import (
     AllOf,
@@ -24,12 +24,13 @@ def settler(rules: Sequence[Rule]) -> Callable[[Symbols], bool] | None:
     They do where a rule holds by what is known alone and ends the frame's turn, where every rule before it either only
     records or is known not to hold, and where no rule can do anything stricter with another frame of the file. What a
     rule asks besides ``hash.*`` is never known: not the context either, for whoever asks for the same bytes next has
-    another one.
+    another one. For the same reason ``strip`` has both of its ranks (see ``Policy.acts``). What an admin allowed by its
+    SHA-256 passes in any case, so it need not be looked up first.
     """
     first_media = next((index for index, rule in enumerate(rules) if not rule.context_only), len(rules))
     turns = [rule for index, rule in enumerate(rules) if not _decided_before(rule, index < first_media)]
-    strictest = min((rule.do.rank for rule in turns), default=Action.PASS.rank)
-    if not any(rule.do.rank == strictest and _may_settle(rule) for rule in turns):
+    strictest = _strictest({rule.do for rule in turns})
+    if not any(rule.do in strictest and _may_settle(rule) for rule in turns):
         return None
 
     def settles(symbols: Symbols) -> bool:
@@ -40,10 +41,18 @@ def settler(rules: Sequence[Rule]) -> Callable[[Symbols], bool] | None:
                 continue
             holds = _holds(rule.when, symbols)
             if holds is not False:
-                return holds is True and rule.do.rank == strictest
+                return holds is True and rule.do in strictest
         return False
 
     return settles
+
+
+def _strictest(actions: Set[Action]) -> frozenset[Action]:
+    """Those than which none of the others is stricter at any door, whether ``strip`` is ``drop`` there or not."""
+    as_drop = {action: Action.DROP if action is Action.STRIP else action for action in actions}
+    both = [(action.rank, as_drop[action].rank) for action in actions]
+    least = tuple(min(ranks) for ranks in zip(*both, strict=True))
+    return frozenset(action for action in actions if (action.rank, as_drop[action].rank) == least)
 
 
 def _decided_before(rule: Rule, before_media: bool) -> bool:

@@ -33,6 +33,9 @@ _PATTERNS = {
     r"^[a-z][a-z0-9_-]*$": "lower-case letters, digits, _ and -, a letter first",
     r"^[a-z][a-z0-9_]*$": "lower-case letters, digits and _, a letter first",
     r"^[\x20-\x7e]+$": "ASCII text in one line",
+    r"^[\x21-\x7e]+$": "ASCII text without blanks",
+    r"^[A-Za-z0-9_-]{16,128}$": "16 to 128 letters, digits, - and _",
+    r"^[^\x00-\x1f\x7f]+$": "text in one line",
 }
 
 

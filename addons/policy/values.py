@@ -128,7 +128,7 @@ def network(value: object) -> Network:
     hint = ""
     if isinstance(value, str):
         try:
-            return ipaddress.ip_network(value)
+            return _unmapped(ipaddress.ip_network(value))
         except ValueError:
             try:
                 # The value itself may be secret only in theory, yet it is not repeated: only a file's own text is.
@@ -137,6 +137,22 @@ def network(value: object) -> Network:
             except ValueError:
                 pass
     raise refusal("{text} is not a network", "an address or network such as 10.0.0.0/8 or ::1/128", hint=hint)
+
+
+def _unmapped(network: Network) -> Network:
+    """The IPv4 network that ``::ffff:192.0.2.0/120`` is."""
+    if network.version == 6 and network.prefixlen >= 96 and (inner := network.network_address.ipv4_mapped):
+        return ipaddress.IPv4Network((inner, network.prefixlen - 96))
+    return network
+
+
+def ip(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """The IP address, or None where it is none; ``::ffff:192.0.2.1``, as a socket of both kinds says it, is IPv4."""
+    try:
+        found = ipaddress.ip_address(text)
+    except ValueError:
+        return None
+    return (found.ipv4_mapped or found) if found.version == 6 else found
 
 
 def whole(least: int, most: int) -> Callable[[object], int]:

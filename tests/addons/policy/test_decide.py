@@ -1,16 +1,18 @@
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cache
+from typing import get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from addons.activitypub.references import Kind, MediaRef
-from addons.policy.decide import Policy, decide, decide_on_context
+from addons.policy.decide import STRIPS, Policy, decide, decide_on_context
 from addons.policy.reading import read
 from addons.policy.rules import Rule, parse_rules
 from addons.policy.sections import On
-from addons.policy.words import Action, Cause, Context, Decision, Hit, Medium
+from addons.policy.words import Action, Cause, Context, Decision, Door, Hit, Medium, Standing
 from classifier import JudgedFrame, Judgement
 
 ON = dict.fromkeys(Cause, Action.DEFER) | {
@@ -364,8 +366,60 @@ def test_a_decision_at_once_tells_what_was_noted_before() -> None:
 @pytest.mark.parametrize("cause", list(Cause))
 def test_every_cause_has_its_action(cause: Cause) -> None:
     for action in Action:
-        decision = decide(Policy([], ON | {cause: action}), CONTEXT, [_failed(cause)])
+        policy = Policy([], ON | {cause: action}, strips=STRIPS | {"inbox"})
+        decision = decide(policy, CONTEXT, [_failed(cause)])
         assert (decision.action, decision.cause) == (action, cause)
+        whole = Hit(action, cause=cause)
+        assert decide(policy, CONTEXT, [], [cause]) == Decision(action, whole, (whole,))
+
+
+STRIP_A = "name: strip-a, when: {clip.a: '>0.5'}, do: strip"
+STRIP_HOST = "name: strip-host, when: {host: spam.example}, do: strip"
+
+
+@pytest.mark.parametrize(
+    ("strips", "door", "action"),
+    [
+        (STRIPS, "inbox", Action.DROP),
+        (STRIPS | {"inbox"}, "inbox", Action.STRIP),
+        *((STRIPS, door, Action.STRIP) for door in ("fetch", "pictrs", "validate", "upload")),
+    ],
+)
+def test_strip_is_drop_where_it_would_not_hide(strips: frozenset[Door], door: Door, action: Action) -> None:
+    """Whatever asks for it: a rule on media or on context, a cause of one medium or of all, the block set."""
+    actions = dict.fromkeys(Cause, Action.STRIP)
+    by_rule = Policy(_rules(STRIP_A), actions, strips=strips)
+    context = Context(door, host="spam.example")
+    blocked = replace(_judged({}), standing=Standing("D1"))
+    assert by_rule.acts(Action.STRIP, door) is action
+    assert decide(by_rule, context, [_judged({"clip.a": 1.0})]).action is action
+    assert decide(by_rule, context, [_failed(Cause.TIMEOUT)]).action is action
+    assert decide(by_rule, context, [], [Cause.TOO_MANY]).action is action
+    assert decide(by_rule, context, [blocked]).action is action
+    at_once = decide_on_context(Policy(_rules(STRIP_HOST), actions, strips=strips), context)
+    assert at_once is not None
+    assert at_once.action is action
+
+
+@pytest.mark.parametrize("action", [one for one in Action if one is not Action.STRIP])
+@pytest.mark.parametrize("door", get_args(Door.__value__))
+def test_no_other_action_hangs_on_the_door(door: Door, action: Action) -> None:
+    assert Policy([], ON).acts(action, door) is action
+
+
+@pytest.mark.parametrize(
+    ("strips", "action", "rule"), [(STRIPS, "drop", "strip-a"), (STRIPS | {"inbox"}, "reject", "reject-b")]
+)
+def test_strictness_is_that_of_what_is_done(strips: frozenset[Door], action: str, rule: str) -> None:
+    policy = Policy(_rules(STRIP_A, REJECT_B), ON, strips=strips)
+    decision = decide(policy, ELSEWHERE, [_judged({"clip.a": 1.0}), _judged({"clip.b": 1.0})])
+    assert (decision.action, decision.rule) == (action, rule)
+
+
+def test_the_order_of_strictness() -> None:
+    assert sorted(Action, key=lambda action: action.rank) == [
+        *(Action.DROP, Action.REJECT, Action.HOLD, Action.DEFER, Action.STRIP, Action.RECORD, Action.PASS)
+    ]
 
 
 def test_a_policy_needs_an_action_for_every_cause() -> None:
@@ -382,6 +436,7 @@ def test_the_version_changes_with_all_that_a_decision_hangs_on() -> None:
         Policy(rules, ON | {Cause.BUSY: Action.DROP}).version,
         Policy(rules, ON, observe=True).version,
         Policy(rules, ON, salt="x").version,
+        Policy(rules, ON, strips=STRIPS | {"inbox"}).version,
     ]
     assert len(set(versions)) == len(versions)
     assert all(len(version) == 12 for version in versions)
@@ -407,6 +462,8 @@ ALL_RULES = [
     REJECT_HOST,
     DROP_WITHOUT_A,
     DROP_UNMARKED,
+    STRIP_A,
+    STRIP_HOST,
 ]
 _symbols = st.dictionaries(st.sampled_from(["clip.a", "clip.b"]), st.sampled_from([0.0, 0.5, 0.6, 1.0]))
 _kinds: st.SearchStrategy[Kind] = st.sampled_from(["image", "emoji", "video"])
@@ -419,10 +476,16 @@ _media = st.one_of(
     ),
     st.builds(_failed, st.sampled_from(list(Cause)), _kinds, st.booleans()),
 )
+_media = st.builds(
+    lambda medium, standing: replace(medium, standing=standing),
+    _media,
+    st.sampled_from([None, None, Standing("D1"), Standing("D2", action=Action.DROP), Standing("D3", allowed=True)]),
+)
 _policies = st.builds(
-    lambda rules, actions: Policy(_rules(*rules), dict(zip(Cause, actions, strict=True))),
+    lambda rules, actions, strips: Policy(_rules(*rules), dict(zip(Cause, actions, strict=True)), strips=strips),
     st.lists(st.sampled_from(ALL_RULES), unique=True, max_size=5),
     st.lists(st.sampled_from(list(Action)), min_size=len(Cause), max_size=len(Cause)),
+    st.sampled_from([STRIPS, STRIPS | {"inbox"}]),
 )
 _contexts = st.sampled_from([CONTEXT, ELSEWHERE])
 
@@ -493,3 +556,54 @@ def test_an_allowed_medium_changes_no_decision(policy: Policy, context: Context,
     without, more = decide(policy, context, media), decide(policy, context, [*media, _judged(ALLOWED)])
     assert more.action is without.action
     assert (more.rule, more.cause) == (without.rule, without.cause)
+
+
+BLOCKED, UNDONE = Standing("D1"), Standing("D2", allowed=True)
+ANY_DOOR = Context("fetch")
+
+
+@pytest.mark.parametrize("medium", [BAD, _failed(Cause.UNDECODABLE), Medium(_ref())])
+def test_what_an_admin_undid_passes_before_everything(medium: Medium) -> None:
+    policy = Policy(_rules(DROP_A, RECORD_KIND), ON)
+    decision = decide(policy, ELSEWHERE, [replace(medium, standing=UNDONE)])
+    assert (decision.action, decision.rule, decision.cause, decision.allowed) == (Action.PASS, None, None, "D2")
+    assert decision.hits == (Hit(Action.PASS, medium=0, allowed="D2"),)
+
+
+def test_it_spares_neither_another_medium_nor_what_the_context_decides() -> None:
+    undone = replace(BAD, standing=UNDONE)
+    assert decide(_policy(DROP_A), ELSEWHERE, [undone, BAD]).action is Action.DROP
+    assert decide(_policy(DROP_HOST), CONTEXT, [undone]).action is Action.DROP
+
+
+def test_what_is_blocked_need_not_be_judged() -> None:
+    decision = decide(_policy(DROP_A), ANY_DOOR, [Medium(_ref(), standing=BLOCKED)])
+    blocked = Hit(Action.STRIP, medium=0, blocked="D1")
+    assert decision == Decision(Action.STRIP, blocked, (blocked,))
+    assert (decision.rule, decision.cause, decision.allowed) == (None, None, None)
+
+
+def test_nor_does_it_matter_why_it_could_not_be() -> None:
+    unreadable = replace(_failed(Cause.UNDECODABLE), standing=BLOCKED)
+    assert decide(_policy(), ANY_DOOR, [unreadable]).action is Action.STRIP
+
+
+@pytest.mark.parametrize(
+    ("rule", "action"),
+    [
+        pytest.param(DROP_A, Action.DROP, id="its symbols"),
+        pytest.param("name: no, when: {kind: image}, do: reject", Action.REJECT, id="its kind"),
+        pytest.param(RECORD_KIND, Action.STRIP, id="nothing stricter"),
+        pytest.param(
+            "name: fine, when: {kind: image}, do: pass", Action.STRIP, id="a rule lets it by: not the block set"
+        ),
+    ],
+)
+def test_a_rule_may_be_stricter_than_the_block_set_and_never_laxer(rule: str, action: Action) -> None:
+    assert decide(_policy(rule), ANY_DOOR, [replace(BAD, standing=BLOCKED)]).action is action
+
+
+def test_a_rule_that_asks_no_symbol_is_asked_of_blocked_media_that_were_not_judged() -> None:
+    rules = ["name: no, when: {kind: image}, do: reject", DROP_WITHOUT_A]
+    decision = decide(_policy(*rules), ANY_DOOR, [Medium(_ref(), standing=BLOCKED)])
+    assert (decision.action, _told(decision)) == (Action.REJECT, [("!None", 0, None), ("no", 0, None)])

@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -6,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from addons.activitypub.references import MediaRef
-from addons.policy.decide import Policy, decide, decide_on_context
+from addons.policy.decide import STRIPS, Policy, decide, decide_on_context
 from addons.policy.reading import read
 from addons.policy.rules import Rule, parse_rules, preset
 from addons.policy.settled import settler
-from addons.policy.words import Action, Cause, Context, Medium
+from addons.policy.words import Action, Cause, Context, Door, Medium, Standing
 from classifier import JudgedFrame, Judgement, Symbols
 
 KNOWN = {"hash.ours": 1.0}
@@ -36,6 +37,9 @@ ANY_DROP = "when: {hash.*: 1}, do: drop"
 REJECT = "when: {hash.ours: 1}, do: reject"
 CLIP_DROP = "when: {clip.a: '>0.5'}, do: drop"
 CLIP_REJECT = "when: {clip.a: '>0.5'}, do: reject"
+CLIP_STRIP = "when: {clip.a: '>0.5'}, do: strip"
+STRIP = "when: {hash.ours: 1}, do: strip"
+ADDRESS_REJECT = "when: {address: 192.0.2.0/24}, do: reject"
 CLIP_RECORD = "when: {clip.a: '>0.5'}, do: record"
 OTHER_DROP = "when: {hash.theirs: 1}, do: drop"
 KIND_PASS = "when: {kind: emoji}, do: pass"
@@ -67,6 +71,12 @@ HOST_RECORD = "when: {host: friend.example}, do: record"
         pytest.param([REJECT], True, id="rejected, and nothing can be stricter"),
         pytest.param([REJECT, CLIP_REJECT], True, id="nor is this"),
         pytest.param([REJECT, CLIP_DROP], False, id="another frame may be dropped instead"),
+        pytest.param([REJECT, CLIP_STRIP], False, id="strip is drop at some doors"),
+        pytest.param([DROP, CLIP_STRIP], True, id="and never stricter"),
+        pytest.param([STRIP], True, id="stripped, and nothing can be stricter at any door"),
+        pytest.param([STRIP, CLIP_REJECT], False, id="strip is laxer at others"),
+        pytest.param([STRIP, CLIP_DROP], False, id="than drop too"),
+        pytest.param([ADDRESS_REJECT, DROP], True, id="an address is context as well"),
         pytest.param(["when: {hash.ours: 1, clip.a: '>0.5'}, do: drop"], False, id="more is asked"),
         pytest.param(["when: {hash.ours: 1, sensitive: true}, do: drop"], False, id="context is asked"),
         pytest.param(["when: {any: [{hash.ours: 1}, {clip.a: '>0.5'}]}, do: drop"], True, id="one of them holds"),
@@ -102,6 +112,7 @@ _ASKED = st.sampled_from(
         *("{hash.ours: 1}", "{hash.theirs: 1}", "{hash.*: 1}", "{hash.*: '=0'}"),
         *("{clip.a: '>0.5'}", "{clip.a: '<=0.5'}"),
         *("{kind: emoji}", "{sensitive: true}", "{host: a.example}", "{door: inbox}", "{type: create}"),
+        "{address: 192.0.2.0/24}",
     ]
 )
 _CONDITION = st.recursive(
@@ -113,7 +124,7 @@ _CONDITION = st.recursive(
     max_leaves=4,
 )
 _RULES = st.lists(
-    st.tuples(_CONDITION, st.sampled_from(["drop", "reject", "defer", "record", "pass"])).map(
+    st.tuples(_CONDITION, st.sampled_from(["drop", "reject", "defer", "strip", "record", "pass"])).map(
         lambda one: f"when: {one[0]}, do: {one[1]}"
     ),
     max_size=5,
@@ -130,8 +141,14 @@ _MORE = st.tuples(_HASHES, st.dictionaries(st.just("clip.a"), st.floats(0, 1))).
     at=st.integers(0, 2),
     ref=st.builds(MediaRef, st.just("https://a/x"), st.sampled_from(["image", "emoji"]), st.just("/x"), st.booleans()),
     context=st.builds(
-        Context, st.just("inbox"), st.sampled_from([None, "a.example"]), types=st.sampled_from([(), ("Create",)])
+        Context,
+        st.sampled_from(["inbox", "fetch"]),
+        st.sampled_from([None, "a.example"]),
+        types=st.sampled_from([(), ("Create",)]),
+        address=st.sampled_from([None, "192.0.2.1"]),
     ),
+    standing=st.sampled_from([None, Standing("D1"), Standing("D2", allowed=True)]),
+    strips=st.sampled_from([STRIPS, STRIPS | {"inbox"}]),
 )
 def test_what_is_settled_stays_so_whatever_else_is_found(
     rules: list[str],
@@ -141,18 +158,36 @@ def test_what_is_settled_stays_so_whatever_else_is_found(
     at: int,
     ref: MediaRef,
     context: Context,
+    standing: Standing | None,
+    strips: frozenset[Door],
 ) -> None:
-    """Of media that are judged at all: with all symbols of all frames the action is that of what was known."""
+    """Of media that are judged at all: with all symbols of all frames the action is that of what was known, at every
+    door, and whatever was settled before about the bytes: an allowance is only looked up afterwards."""
     found = [_rule(rule) for rule in rules]
     settles = settler(found)
-    policy = Policy(found, dict.fromkeys(Cause, Action.DEFER))
+    policy = Policy(found, dict.fromkeys(Cause, Action.DEFER), strips=strips)
     if settles is None or not settles(known) or decide_on_context(policy, context) is not None:
         return
     frames = [*others[:at], more | known, *others[at:]]
 
     def action(*symbols: Symbols) -> Action:
         judged = tuple(JudgedFrame(index, one) for index, one in enumerate(symbols))
-        medium = Medium(ref, Judgement("0" * 64, "image/png", 1, 1, judged, "v"))
+        medium = Medium(ref, Judgement("0" * 64, "image/png", 1, 1, judged, "v"), standing=standing)
         return decide(policy, context, [medium]).action
 
     assert action(known) == action(*frames)
+    if standing and standing.allowed:
+        assert action(known) is Action.PASS
+
+
+def test_what_an_admin_allowed_passes_though_a_list_settled_it() -> None:
+    """A judgement that was stopped early lacks symbols; the allowance, looked up by SHA-256 then, needs none."""
+    rules = [_rule(DROP), _rule(CLIP_DROP)]
+    settles = settler(rules)
+    assert settles is not None
+    assert settles(KNOWN)
+    judgement = Judgement("0" * 64, "image/png", 1, 1, (JudgedFrame(0, KNOWN),), "v")
+    allowed = Medium(MediaRef("https://a/x", "image", "/x"), judgement, standing=Standing("D1", allowed=True))
+    policy = Policy(rules, dict.fromkeys(Cause, Action.DROP))
+    assert decide(policy, Context("inbox"), [allowed]).action is Action.PASS
+    assert decide(policy, Context("inbox"), [replace(allowed, standing=None)]).action is Action.DROP

@@ -45,8 +45,8 @@ def _problems(text: str) -> list[str]:
         (
             SERVER + "max_bytes: 5\n",
             'c.yaml:2:1: unknown key "max_bytes"\n  max_bytes: 5\n  ^\n'
-            "  expected: one of server, doors, scan, mode, budget, fetch, classifier, exchanges, concepts, rules, on,"
-            " limits, ledger\n"
+            "  expected: one of server, doors, look_ahead, scan, mode, budget, fetch, classifier, exchanges, concepts,"
+            " rules, on, limits, ledger\n"
             '  did you mean "fetch.max_bytes"?',
         ),
         (
@@ -85,7 +85,7 @@ def _problems(text: str) -> list[str]:
         (
             SERVER + "on: {busy: hold}\n",
             'c.yaml:2:12: "hold" is not yet in this version\n  on: {busy: hold}\n             ^\n'
-            "  expected: one of drop, reject, defer, record, pass",
+            "  expected: one of drop, reject, defer, strip, record, pass",
         ),
         (
             SERVER + "on: {busy: {do: drop, then: drop}}\n",
@@ -97,9 +97,31 @@ def _problems(text: str) -> list[str]:
             "c.yaml:2:6: on.busy.do is missing\n  on: {busy: {}}\n       ^\n  expected: do: …",
         ),
         (
-            SERVER + "doors:\n  upload: {}\n",
-            'c.yaml:3:11: the door "upload" is not yet in this version\n    upload: {}\n            ^\n'
-            "  expected: no other door than the inbox",
+            SERVER + "doors:\n  uplaod: {}\n",
+            'c.yaml:3:3: unknown key "uplaod"\n    uplaod: {}\n    ^\n'
+            '  expected: one of fetch, pictrs, validate, upload\n  did you mean "upload"?',
+        ),
+        (
+            SERVER + "doors: {pictrs: {listen: 'a:1', origin: 'a:2', origin_url: 'http://a:2'}}\n",
+            "c.yaml:2:9: doors.pictrs.upstream is missing\n"
+            "  doors: {pictrs: {listen: 'a:1', origin: 'a:2', origin_url: 'http://a:2'}}\n          ^\n"
+            "  expected: pict-rs's own address, such as http://127.0.0.1:8080",
+        ),
+        (
+            SERVER + "doors:\n  validate: {listen: 'a:1', secret: short}\n",
+            "c.yaml:3:37: \"*****\" cannot be doors.validate.secret\n    validate: {listen: 'a:1', secret: *****}\n"
+            "                                      ^\n  expected: 16 to 128 letters, digits, - and _",
+        ),
+        (
+            SERVER + "doors:\n  validate: {listen: 'a:1', secret: 12345678901234567}\n",
+            'c.yaml:3:37: "*****************" cannot be doors.validate.secret\n'
+            "    validate: {listen: 'a:1', secret: *****************}\n"
+            "                                      ^\n  expected: text",
+        ),
+        (
+            SERVER + 'doors: {upload: {contact: "a\\nb"}}\n',
+            'c.yaml:2:27: "a\\nb" cannot be doors.upload.contact\n  doors: {upload: {contact: "a\\nb"}}\n'
+            "                            ^\n  expected: text in one line",
         ),
         (
             SERVER + "classifier: {workers: a:4222}\n",
@@ -115,7 +137,7 @@ def _problems(text: str) -> list[str]:
         (
             SERVER + "on: {busy: dorp}\n",
             'c.yaml:2:12: "dorp" is not an action\n  on: {busy: dorp}\n             ^\n'
-            '  expected: one of drop, reject, defer, record, pass\n  did you mean "drop"?',
+            '  expected: one of drop, reject, defer, strip, record, pass\n  did you mean "drop"?',
         ),
     ],
 )
