@@ -12,6 +12,7 @@ import httpcore
 import httpx
 
 from addons.fetching.addresses import AddressPolicy
+from addons.fetching.beginnings import Beginning
 from addons.fetching.budget import BudgetSpentError, Lease, MemoryBudget
 from addons.fetching.data_urls import DataTooLargeError, DataUrlError, decode_data_url, is_data_url
 from addons.fetching.decoding import Decoder, EncodingError
@@ -130,6 +131,26 @@ class Fetcher:
             headers = {"Accept": accept or self.settings.accept, "Accept-Encoding": self.settings.accept_encoding}
             async with asyncio.timeout(timeout):
                 return await self._follow(url, headers, trail, functools.partial(self._whole, lease))
+
+    async def get_beginning(
+        self,
+        url: str,
+        most: int,
+        *,
+        headers: Mapping[str, str],
+        timeout: float,
+        waiting: Waiting | None = None,
+        share: str = "",
+    ) -> Fetched:
+        """As ``get``, but no more than ``most`` bytes, and never of a data: URL. ``headers``: beside or instead of the
+        settings'.
+        """
+        trail = Trail(url, waiting=waiting or Waiting(), share=share)
+        lease = self._budget.take(0)
+        ordinary = {"Accept": self.settings.accept, "Accept-Encoding": self.settings.accept_encoding}
+        with _given_back(lease), _told(trail, timeout):
+            async with asyncio.timeout(timeout):
+                return await self._follow(url, {**ordinary, **headers}, trail, Beginning(most, lease).read)
 
     async def get_parts(self, url: str, *, timeout: float, waiting: Waiting | None = None, share: str = "") -> InParts:
         """The first bytes at ``url``, to fetch others by range: for a file that ``get`` called too large.

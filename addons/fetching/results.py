@@ -45,11 +45,11 @@ class FetchError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """The whole body of a good answer, Content-Encoding undone; it counts against the memory budget until released.
+    """The body of a good answer, Content-Encoding undone; it counts against the memory budget until released.
 
     ``url``: the final one, after redirects (for a data: URL, its beginning). ``address``: the IP address the bytes came
     from, None for a data: URL. ``content_type``: as the host says, at most 256 characters, "" if it says nothing.
-    ``status``: 2xx.
+    ``status``: 2xx. ``whole``: False where only its beginning was read.
     """
 
     data: bytes
@@ -58,6 +58,7 @@ class Fetched:
     content_type: str
     status: int
     lease: Lease = field(repr=False, compare=False)
+    whole: bool = True
 
     def release(self) -> None:
         """Give the bytes' share of the budget back, once they are no longer needed; a second call does nothing."""

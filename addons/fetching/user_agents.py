@@ -2,13 +2,17 @@
 
 from dataclasses import dataclass
 
+PAGE_BYTES = 1 << 20
+"""Bytes that are read of a page for its preview (ref §7)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Manner:
     """How one software fetches: ``{domain}`` stands for the server's domain; ``source`` says where it was read.
 
     ``nameless`` is used where the domain is not configured. ``accept_encoding`` may only name gzip and deflate, which
-    :mod:`addons.fetching.decoding` undoes within bounds, or be ``identity``.
+    :mod:`addons.fetching.decoding` undoes within bounds, or be ``identity``. How pages are fetched for their preview:
+    ``page_range``: with a Range of the first MiB; ``page_agent``: what the User-Agent then ends with; ``page_accept``.
     """
 
     agent: str
@@ -16,6 +20,9 @@ class Manner:
     source: str
     accept: str = "*/*"
     accept_encoding: str = "identity"
+    page_range: bool = False
+    page_agent: str = ""
+    page_accept: str = "*/*"
 
 
 # Versions are of the release read or measured; an admin who wants his own says it in `fetch.user_agent`.
@@ -25,12 +32,15 @@ MANNERS = {
         "Lemmy/0.19.13; +https://{domain}",
         "Lemmy/0.19.13",
         "ref §5; LemmyNet/lemmy:crates/api_common/src/request.rs client_builder; reqwest sends Accept: */*",
+        page_range=True,  # ref §7
     ),
     "mastodon": Manner(
         "Mastodon/4.5.2 (http.rb/5.3.1; +https://{domain}/)",
         "Mastodon/4.5.2 (http.rb/5.3.1)",
         "ref §5; mastodon/mastodon:app/lib/request.rb set_common_headers! (Accept-Encoding: gzip)",
         accept_encoding="gzip",
+        page_agent=" Bot",  # ref §5; app/services/fetch_link_card_service.rb
+        page_accept="text/html",
     ),
     "gotosocial": Manner(
         "gotosocial/0.19.1 (+https://{domain})",
@@ -70,6 +80,13 @@ _MAX_LENGTH = 256
 def manner(software: str) -> Manner:
     """How ``server.software`` fetches; Mastodon's way for ``generic`` and for what is not in the table."""
     return MANNERS.get(software, GENERIC)
+
+
+def page_headers(software: str, agent: str) -> dict[str, str]:
+    """The headers with which ``server.software`` fetches a page to preview it, where it else calls itself ``agent``."""
+    own = manner(software)
+    headers = {"User-Agent": agent + own.page_agent, "Accept": own.page_accept}
+    return {**headers, "Range": f"bytes=0-{PAGE_BYTES - 1}"} if own.page_range else headers
 
 
 def user_agent(software: str, domain: str | None, override: str | None) -> str:

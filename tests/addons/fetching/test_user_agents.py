@@ -1,7 +1,7 @@
 import pytest
 
 from addons.fetching.decoding import Decoder
-from addons.fetching.user_agents import MANNERS, manner, user_agent
+from addons.fetching.user_agents import MANNERS, manner, page_headers, user_agent
 
 
 @pytest.mark.parametrize(
@@ -47,3 +47,10 @@ def test_override(override: str) -> None:
 def test_an_override_that_cannot_be_a_header(override: str) -> None:
     with pytest.raises(ValueError, match=r"fetch\.user_agent"):
         user_agent("lemmy", "example.org", override)
+
+
+def test_pages_are_fetched_for_previews_as_the_software_does() -> None:
+    assert page_headers("lemmy", "L") == {"User-Agent": "L", "Accept": "*/*", "Range": "bytes=0-1048575"}
+    assert page_headers("mastodon", "M") == {"User-Agent": "M Bot", "Accept": "text/html"}
+    assert page_headers("generic", "M") == page_headers("mastodon", "M")
+    assert page_headers("piefed", "P") == {"User-Agent": "P", "Accept": "*/*"}
