@@ -48,8 +48,8 @@ class Opened:
 
 def plans(service: Service, *, free: bool = False) -> list[Plan]:
     """Every door that the configuration names, the inbox door first. ``free``: each on a free port of its host."""
-    server = service.config.server
-    return [
+    server, pictrs = service.config.server, service.config.doors.pictrs
+    found = [
         Plan(
             "inbox door",
             str(server.upstream),
@@ -57,6 +57,10 @@ def plans(service: Service, *, free: bool = False) -> list[Plan]:
         )
         # Each other door adds its plan here: fetch, pict-rs, origin, validation.
     ]
+    if pictrs is not None:
+        mode = f"door:{pictrs.upstream}@{_at(pictrs.listen, free)}"
+        found.append(Plan("pict-rs door", str(pictrs.upstream), door=Door(mode, (service.pictrs(),))))
+    return found
 
 
 def _at(address: Address, free: bool) -> str:

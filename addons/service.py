@@ -9,6 +9,8 @@ from addons.doors.assessing import Scope
 from addons.doors.http1 import Bounds
 from addons.doors.inbox import Inbox, InboxSettings
 from addons.doors.layers import Rules
+from addons.doors.look_back import LookBack
+from addons.doors.pictrs import Pictrs
 from addons.fetching.budget import MemoryBudget
 from addons.fetching.client import Fetcher
 from addons.fetching.settings import FetchSettings
@@ -17,6 +19,7 @@ from addons.judging.exchanges import child
 from addons.judging.exchanges.schedule import Exchanges
 from addons.judging.gate import Gate
 from addons.judging.judge import Judge
+from addons.judging.stable import StableUrls, origin_urls
 from addons.ledger.asked import asked
 from addons.ledger.ledger import Ledger
 from addons.policy.config import Config
@@ -40,11 +43,14 @@ class Service:
     judge: Judge
     gate: Gate
     exchanges: Exchanges
+    urls: StableUrls | None = None
+    """Of remote images, as pict-rs is told them; None without its door."""
 
     @classmethod
-    def start(cls, config: Config) -> "Service":
+    def start(cls, config: Config, *, new_origin_url: bool = False) -> "Service":
         """Load models and lists, open the ledger. Blocks for seconds; needs a running event loop.
 
+        ``new_origin_url``: take doors.pictrs.origin_url as it is, though it is not what it was.
         Raises CannotStartError, LedgerError: each says what to do.
         """
         policy = config.policy()
@@ -54,6 +60,8 @@ class Service:
             keep_dropped=timedelta(seconds=config.ledger.keep_dropped),
         )
         try:
+            door = config.doors.pictrs
+            urls = origin_urls(ledger, str(door.origin_url), force=new_origin_url) if door else None
             for exchange in config.exchanges:
                 child.prepare(exchange)
             engine = Engine.start(config.classifier, config.concepts)
@@ -68,7 +76,7 @@ class Service:
         gate = Gate(policy, judge, ledger, software=config.server.software)
         exchanges = Exchanges(config.exchanges)
         exchanges.start()
-        return cls(config, policy, budget, ledger, engine, judge, gate, exchanges)
+        return cls(config, policy, budget, ledger, engine, judge, gate, exchanges, urls)
 
     def inbox(self) -> Inbox:
         """The inbox door's addon."""
@@ -88,6 +96,17 @@ class Service:
             deliveries=limits.deliveries,
             connections_per_peer=limits.connections_per_peer,
         )
+        return Inbox(settings, self._rules(), self.policy, self.judge, self.ledger)
+
+    def pictrs(self) -> Pictrs:
+        """The pict-rs door's addon; only where the configuration names that door."""
+        door = self.config.doors.pictrs
+        assert door is not None
+        assert self.urls is not None
+        return Pictrs(self._rules(), self.urls, LookBack(str(door.upstream)) if door.look_back else None)
+
+    def _rules(self) -> Rules:
+        limits = self.config.limits
         bounds = Bounds(
             head=limits.headers,
             body=limits.body,
@@ -97,8 +116,7 @@ class Service:
         )
         observe = self.policy.observe
         busy = Action.PASS if observe else self.policy.on[Cause.BUSY]
-        rules = Rules(bounds, self.budget, lambda flow: inbox_answer(busy), refuse_large=not observe)
-        return Inbox(settings, rules, self.policy, self.judge, self.ledger)
+        return Rules(bounds, self.budget, lambda flow: inbox_answer(busy), refuse_large=not observe)
 
     async def close(self) -> None:
         """Write down what is left, and end the classifier's processes and what is being fetched."""

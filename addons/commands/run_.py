@@ -32,7 +32,10 @@ class CannotListenError(Exception):
 @click.command("run")
 @config_option("The configuration file.", "path")
 @click.option("-v", "--verbose", count=True, help="Log more; twice for everything.")
-def command(path: Path, verbose: int) -> None:
+@click.option(
+    "--new-origin-url", is_flag=True, help="Take a changed doors.pictrs.origin_url: pict-rs then knows no old image."
+)
+def command(path: Path, verbose: int, new_origin_url: bool) -> None:
     """Open the doors that the configuration names, and keep them open.
 
     Ends with 0 after SIGTERM or Ctrl-C (a second one does not wait for deliveries under way), 2 where the configuration
@@ -53,20 +56,20 @@ def command(path: Path, verbose: int) -> None:
     for warning in config.warnings:
         click.echo(f"{warning}", err=True)
     try:
-        asyncio.run(serve(config))
+        asyncio.run(serve(config, new_origin_url=new_origin_url))
     except (CannotStartError, CannotListenError, LedgerError) as error:
         click.echo(f"fediward did not start: {error}", err=True)
         sys.exit(1)
 
 
-async def serve(config: Config) -> None:
+async def serve(config: Config, *, new_origin_url: bool = False) -> None:
     """Run the doors until SIGINT or SIGTERM. Raises CannotStartError, CannotListenError, LedgerError."""
     from addons.service import Service  # late: it brings mitmproxy, which takes a second to import
 
     # Before anything is loaded: that has processes of its own, which must be ended in order.
     with told_to_stop() as (stop, hurry):
         click.echo("loading …", err=True)
-        service = Service.start(config)
+        service = Service.start(config, new_origin_url=new_origin_url)
         # What is loaded by now stays; a full round of the collector over it would hold up the doors: 330 ms, measured.
         gc.collect()
         gc.freeze()

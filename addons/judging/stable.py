@@ -11,6 +11,9 @@ import re
 from hashlib import sha256
 from urllib.parse import urlsplit
 
+from addons.ledger.ledger import Ledger
+from classifier import CannotStartError
+
 LONGEST = 8192
 """Bytes of an image's URL. The stable URL of the longest has 11 kB: actix (pict-rs) takes heads of 128 KiB, h11 (the
 origin) of 64 KiB. Lemmy keeps URLs of at most 2,000 characters."""
@@ -69,6 +72,26 @@ class StableUrls:
 
     def _mac(self, data: bytes) -> bytes:
         return hmac.digest(self._key, data, sha256)[:_MAC]
+
+
+def origin_urls(ledger: Ledger, origin_url: str, *, force: bool = False) -> StableUrls:
+    """The stable URLs of the installation that has this ledger, its key made when first asked for.
+
+    Raises CannotStartError where ``origin_url`` is not the one that the first were made with, unless ``force``; and
+    SQLAlchemy's errors.
+    """
+    asked = origin_url.encode()
+    kept = ledger.secrets.first("origin_url", asked)
+    if kept != asked:
+        if not force:
+            raise CannotStartError(
+                f"doors.pictrs.origin_url was {kept.decode()} and is {origin_url} now. pict-rs keeps every proxied "
+                "image under a URL that begins with it: under another one it knows none of them, fetches and stores "
+                "them all anew, and cannot purge the old ones by URL. Put the old one back, or start once with "
+                "`fediward run --new-origin-url` to go on with the new one"
+            )
+        ledger.secrets.change("origin_url", asked)
+    return StableUrls(ledger.secrets.get("origin"), origin_url)
 
 
 def _text(data: bytes) -> str:
