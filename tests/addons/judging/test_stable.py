@@ -2,12 +2,15 @@ import base64
 import hashlib
 import hmac
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from addons.judging.stable import LONGEST, StableUrls, TooLongError
+from addons.judging.stable import LONGEST, StableUrls, TooLongError, origin_urls
+from addons.ledger.ledger import Ledger
+from classifier import CannotStartError
 
 KEY = bytes(range(32))
 ORIGIN = "http://127.0.0.1:8543"
@@ -129,3 +132,20 @@ def test_a_forged_one_is_not_ours() -> None:
     assert not URLS.owns(URLS.of(PICTURE) + "#a")
     assert not URLS.owns(PICTURE)
     assert not URLS.owns(StableUrls(bytes(32), ORIGIN).of(PICTURE))
+
+
+def test_a_changed_origin_url_is_an_error_unless_forced(tmp_path: Path) -> None:
+    other = "http://fediward:8543"
+    with Ledger.open(f"sqlite:///{tmp_path}/ledger.db") as ledger:
+        first = origin_urls(ledger, ORIGIN)
+        assert origin_urls(ledger, ORIGIN).of(PICTURE) == first.of(PICTURE) != URLS.of(PICTURE)
+        assert first.of(PICTURE).startswith(ORIGIN)
+        with pytest.raises(CannotStartError) as said:
+            origin_urls(ledger, other)
+        assert "origin_url was http://127.0.0.1:8543 and is http://fediward:8543 now" in str(said.value)
+        assert "`fediward run --new-origin-url`" in str(said.value)
+        forced = origin_urls(ledger, other, force=True)
+        assert forced.of(PICTURE) == first.of(PICTURE).replace(ORIGIN, other)
+        assert origin_urls(ledger, other).of(PICTURE) == forced.of(PICTURE)
+        with pytest.raises(CannotStartError):
+            origin_urls(ledger, ORIGIN)
