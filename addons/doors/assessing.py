@@ -1,7 +1,7 @@
 """What a delivery holds and what the policy makes of it: from body to decision, with nothing of HTTP in it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from urllib.parse import urlsplit
 
@@ -87,7 +87,7 @@ def with_media(policy: Policy, delivery: Delivery, media: Sequence[Medium], more
     verdicts = [Verdict(decide(policy, context, media, causes), context) for context in delivery.contexts]
     if delivery.crowded:
         # A cause of its own, since a rule that lets one of the speakers by says nothing of those who were not seen.
-        hit = Hit(policy.on[Cause.TOO_MANY], cause=Cause.TOO_MANY)
+        hit = Hit(policy.acts(policy.on[Cause.TOO_MANY], "inbox"), cause=Cause.TOO_MANY)
         verdicts.append(Verdict(Decision(hit.action, hit, (hit,)), delivery.contexts[0]))
     return _strictest(verdicts)
 
@@ -95,7 +95,36 @@ def with_media(policy: Policy, delivery: Delivery, media: Sequence[Medium], more
 def unread(policy: Policy, software: str, cause: Cause) -> Verdict:
     """The verdict on a delivery that was not read for a cause of our own."""
     context = Context("inbox", software=software)
-    return Verdict(decide(policy, context, (), (cause,)), context)
+    decision = decide(policy, context, (), (cause,))
+    return Verdict(as_drop(decision) if decision.action is Action.STRIP else decision, context)
+
+
+def stripped(policy: Policy, delivery: Delivery, verdict: Verdict, media: Sequence[Medium]) -> list[Medium] | None:
+    """The media that the delivery is let in without, where the verdict is ``strip``: those that some speaker's rules
+    strip, or all of them where a rule on context alone does. None where they are not all known: it cannot be stripped.
+    """
+    hits = list(verdict.decision.hits)
+    for context in delivery.contexts:
+        hits += decide(policy, context, media, delivery.causes).hits
+    hits = [hit for hit in hits if hit.action is Action.STRIP]
+    whole = [hit for hit in hits if hit.medium is None]
+    if whole and (delivery.causes or delivery.crowded or any(hit.cause for hit in whole)):
+        return None
+    return (
+        list(media)
+        if whole
+        else [media[index] for index in sorted({hit.medium for hit in hits if hit.medium is not None})]
+    )
+
+
+def as_drop(decision: Decision, cause: Cause | None = None) -> Decision:
+    """A ``strip`` that cannot be done, which counts as ``drop``; ``cause``: why, where it is not the decision's own."""
+    hit = (
+        Hit(Action.DROP, cause=cause)
+        if cause or not decision.deciding
+        else replace(decision.deciding, action=Action.DROP)
+    )
+    return Decision(Action.DROP, hit, (hit, *(one for one in decision.hits if cause or one is not decision.deciding)))
 
 
 def _strictest(verdicts: Sequence[Verdict]) -> Verdict:

@@ -20,10 +20,12 @@ from addons.doors.deliveries import BodyEncodingError, BodyTooLargeError, decode
 from addons.doors.layers import UNJUDGED, Rules, is_websocket, speak_http1
 from addons.doors.peers import Network, connection_key, is_trusted, parse_address, sender
 from addons.doors.reading import Readers, ReadersBusyError
+from addons.doors.stripping import strip
 from addons.doors.upgrades import remove_upgrade
 from addons.fetching.budget import BudgetSpentError
+from addons.judging.gate import with_standings
 from addons.judging.judge import Judge
-from addons.ledger.entry import Entry
+from addons.ledger.entry import Entry, new_id
 from addons.ledger.ledger import Ledger
 from addons.policy.decide import Policy
 from addons.policy.words import Action, Cause, Medium
@@ -202,12 +204,19 @@ class Inbox:
         verdict = without_media(self.policy, delivery)
         if verdict is None:
             return self._judge(flow, visit, delivery)
+        if verdict.decision.action is Action.STRIP:
+            return self._strip(flow, visit, delivery, verdict)
         flow.response = inbox_answer(self._note(visit, delivery, verdict, ()))
         return None
 
     async def _judge(self, flow: http.HTTPFlow, visit: _Visit, delivery: Delivery) -> None:
         media = await self._media(visit, delivery)
-        flow.response = inbox_answer(self._decide(visit, delivery, media))
+        flow.response = inbox_answer(await self._decide(visit, delivery, media))
+
+    async def _strip(self, flow: http.HTTPFlow, visit: _Visit, delivery: Delivery, verdict: Verdict) -> None:
+        """A rule on context alone strips all media, which need not be fetched for that."""
+        media = [Medium(ref) for ref in delivery.media]
+        flow.response = inbox_answer(await self._stand(visit, delivery, verdict, media))
 
     async def _media(self, visit: _Visit, delivery: Delivery) -> list[Medium]:
         """Every medium judged, within what is left of the budget, or none of them where too much is going on."""
@@ -226,11 +235,23 @@ class Inbox:
         finally:
             self.judging -= 1
 
-    def _decide(self, visit: _Visit, delivery: Delivery, media: Sequence[Medium]) -> Action:
-        more = () if self.ledger.healthy else (Cause.LEDGER_ERROR,)
-        return self._note(visit, delivery, with_media(self.policy, delivery, media, more), media)
+    async def _decide(self, visit: _Visit, delivery: Delivery, judged: Sequence[Medium]) -> Action:
+        media, more = await with_standings(self.ledger.standings, judged, timeout=self._left(visit))
+        if not (more or self.ledger.healthy):
+            more = [Cause.LEDGER_ERROR]
+        return await self._stand(visit, delivery, with_media(self.policy, delivery, media, more), media)
 
-    def _note(self, visit: _Visit, delivery: Delivery, verdict: Verdict, media: Sequence[Medium]) -> Action:
+    async def _stand(self, visit: _Visit, delivery: Delivery, verdict: Verdict, media: Sequence[Medium]) -> Action:
+        """As :meth:`_note`, once that is done without which a ``strip`` hides nothing."""
+        id = new_id(visit.started)
+        if verdict.decision.action is Action.STRIP and not self.policy.observe:
+            standings, left = self.ledger.standings, self._left(visit)
+            verdict = await strip(standings, self.policy, delivery, verdict, media, by=id, timeout=left)
+        return self._note(visit, delivery, verdict, media, id)
+
+    def _note(
+        self, visit: _Visit, delivery: Delivery, verdict: Verdict, media: Sequence[Medium], id: str | None = None
+    ) -> Action:
         """Write the decision down; the action that stands after that. Deliveries with nothing to tell are counted."""
         decision = verdict.decision
         if not media and decision.action is Action.PASS:
@@ -248,10 +269,12 @@ class Inbox:
             engine_version=self.judge.version,
             mode="observe" if self.policy.observe else "enforce",
             body=delivery.body,
+            id=id,
         )
         if self.ledger.write(entry) or not media:
             return decision.action
-        return with_media(self.policy, delivery, media, (Cause.LEDGER_ERROR,)).decision.action
+        again = with_media(self.policy, delivery, media, (Cause.LEDGER_ERROR,)).decision.action
+        return min(decision.action, again, key=lambda action: action.rank)
 
     def _left(self, visit: _Visit) -> float:
         return max(0.0, self.settings.budget - (time.monotonic() - visit.began))
@@ -276,7 +299,7 @@ class Inbox:
                 if verdict is not None:
                     self._note(visit, delivery, verdict, ())
                 else:
-                    self._decide(visit, delivery, await self._media(visit, delivery))
+                    await self._decide(visit, delivery, await self._media(visit, delivery))
         except (MalformedActivityError, BodyEncodingError, BodyTooLargeError) as error:
             self._refuse(error)  # for its count alone
         except (BudgetSpentError, ReadersBusyError):

@@ -119,7 +119,7 @@ class Lease:
 
 
 class Share:
-    """A second hold on a lease's bytes (:meth:`Lease.shared`); leave its ``with`` block to give it back."""
+    """A second hold on a lease's bytes (:meth:`Lease.shared`), given back exactly once by :meth:`release`."""
 
     __slots__ = ("_lease",)
 
@@ -133,13 +133,3 @@ class Share:
             self._lease._shares -= 1
             self._lease._settle()
             self._lease = None
-
-    def __enter__(self) -> Self:
-        """The share itself."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Give it back."""
-        self.release()

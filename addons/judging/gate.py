@@ -17,6 +17,9 @@ from addons.ledger.standings import Place, Standings
 from addons.policy.decide import Policy, decide, decide_on_context
 from addons.policy.words import Action, Cause, Context, Decision, Medium, Standing
 
+LOOK_UP = 1.0
+"""Seconds for asking the block set, at least, where a deadline leaves less: it takes some milliseconds."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -79,28 +82,40 @@ class Gate:
         """Judge bytes at hand; ``timeout`` seconds and ``lease`` as of :meth:`Judge.judge_bytes`."""
         started, began = datetime.now(UTC), time.monotonic()
         medium = await self.judge.judge_bytes(ref, data, timeout=timeout, lease=lease)
-        [medium] = await with_standings(self.ledger.standings, [medium])
-        return self.decided(context, [medium], started=started, began=began, session=session)
+        media, causes = await self.settled([medium], timeout - (time.monotonic() - began))
+        return self.decided(context, media, started=started, began=began, causes=causes, session=session)
 
     async def fetch(
         self, context: Context, ref: MediaRef, *, timeout: float, share: str = ""
     ) -> tuple[Passage, Fetched | None]:
-        """Fetch and judge a URL; its bytes are the caller's to release, None where there are none to pass."""
+        """Fetch and judge a URL; its bytes are the caller's to release, None where there are none to pass.
+
+        What is on the block set is not even fetched.
+        """
         started, began = datetime.now(UTC), time.monotonic()
-        [medium] = await with_standings(self.ledger.standings, [Medium(ref)])
-        if medium.standing is not None and not medium.standing.allowed:
-            return self.decided(context, [medium], started=started, began=began), None
-        medium, fetched = await self.judge.fetch(ref, timeout=timeout, share=share)
+        media, causes = await self.settled([Medium(ref)], timeout)
+        if media[0].standing is not None:
+            return self.decided(context, media, started=started, began=began, causes=causes), None
+        left = timeout - (time.monotonic() - began)
+        medium, fetched = await self.judge.fetch(ref, timeout=left, share=share)
         try:
-            [medium] = await with_standings(self.ledger.standings, [medium])
-            return self.decided(context, [medium], started=started, began=began), fetched
+            media, causes = await self.settled([medium], timeout - (time.monotonic() - began))
+            return self.decided(context, media, started=started, began=began, causes=causes), fetched
         except BaseException:
             if fetched is not None:
                 fetched.release()
             raise
 
+    async def unjudged(
+        self, context: Context, ref: MediaRef, cause: Cause, message: str, *, timeout: float = LOOK_UP
+    ) -> Passage:
+        """A medium that could not even be gathered: the block set or else its cause decides."""
+        started, began = datetime.now(UTC), time.monotonic()
+        media, causes = await self.settled([Medium(ref, cause=cause, message=message)], timeout)
+        return self.decided(context, media, started=started, began=began, causes=causes)
+
     def failed(self, context: Context, ref: MediaRef, cause: Cause, message: str) -> Passage:
-        """A medium that could not even be gathered: its cause decides."""
+        """As :meth:`unjudged`, for who knows that its URL (if it has one) is not on the block set."""
         medium = Medium(ref, cause=cause, message=message)
         return self.decided(context, [medium], started=datetime.now(UTC), began=time.monotonic())
 
@@ -115,9 +130,14 @@ class Gate:
         session: str | None = None,
     ) -> Passage:
         """Decide on judged media and write it down. ``started``: when it came; ``began``: the same, monotonic."""
-        causes = [*causes] if self.ledger.healthy else [*causes, Cause.LEDGER_ERROR]
+        if not self.ledger.healthy and Cause.LEDGER_ERROR not in causes:
+            causes = [*causes, Cause.LEDGER_ERROR]
         decision = decide(self.policy, context, media, causes)
-        return self._note(new_id(started), decision, context, media, started, began, session)
+        return self._note(new_id(started), decision, context, media, started, began, causes, session)
+
+    async def settled(self, media: Sequence[Medium], timeout: float) -> tuple[list[Medium], list[Cause]]:
+        """The media with what was settled about them before, and what went wrong: :func:`with_standings`."""
+        return await with_standings(self.ledger.standings, media, timeout=timeout)
 
     def _note(
         self,
@@ -127,6 +147,7 @@ class Gate:
         media: Sequence[Medium],
         started: datetime,
         began: float,
+        causes: Sequence[Cause] = (),
         session: str | None = None,
     ) -> Passage:
         entry = Entry.of(
@@ -145,18 +166,32 @@ class Gate:
             session=session,
         )
         if not self.ledger.write(entry) and media:
-            decision = decide(self.policy, context, media, (Cause.LEDGER_ERROR,))
+            decision = decide(self.policy, context, media, [*causes, Cause.LEDGER_ERROR])
         return Passage(id, decision, tuple(media), self.policy.observe)
 
 
-async def with_standings(standings: Standings, media: Sequence[Medium]) -> list[Medium]:
-    """The media with what was settled about them before. Where the database fails they have nothing: rules decide."""
+async def with_standings(
+    standings: Standings, media: Sequence[Medium], *, timeout: float
+) -> tuple[list[Medium], list[Cause]]:
+    """The media with what was settled about them before: bytes, URL and where it led.
+
+    Where the database does not answer within ``timeout`` seconds (but :data:`LOOK_UP`), rules decide, and the cause
+    ``ledger_error``, which is returned.
+    """
     if not media:
-        return []
-    places = [Place(one.ref.url, one.judgement.sha256 if one.judgement else None) for one in media]
+        return [], []
+    places = [Place(one.ref.url, one.judgement.sha256 if one.judgement else None, one.final_url) for one in media]
     try:
-        found: list[Standing | None] = await asyncio.to_thread(standings.of, places)
-    except Exception:
-        logger.exception("the block set could not be read; %d media go by the rules alone", len(media))
-        return list(media)
-    return [replace(one, standing=each) if each else one for one, each in zip(media, found, strict=True)]
+        async with asyncio.timeout(max(timeout, LOOK_UP)):
+            found: list[Standing | None] = await asyncio.to_thread(standings.of, places)
+    except Exception as error:
+        # The ledger's writer tells what is wrong with the database, once; of this there may be many.
+        logger.error("the block set could not be read (%s); %d media go by the rules alone", _told(error), len(media))
+        return list(media), [Cause.LEDGER_ERROR]
+    return [replace(one, standing=each) if each else one for one, each in zip(media, found, strict=True)], []
+
+
+def _told(error: Exception) -> str:
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    return " ".join(str(getattr(error, "orig", None) or error).split())[:200] or type(error).__name__

@@ -1,7 +1,6 @@
 """From media references to judged media: fetch each once, judge the same bytes once, remember both for a while."""
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -10,7 +9,7 @@ from typing import Protocol
 from cachetools import LRUCache, TTLCache
 
 from addons.activitypub.references import MediaRef
-from addons.fetching.budget import Lease, Share
+from addons.fetching.budget import Lease
 from addons.fetching.client import Fetched, FetchError
 from addons.fetching.ranges import InParts
 from addons.fetching.showing import shown_type
@@ -219,10 +218,13 @@ class Judge:
         """Judge bytes that are at hand. After ``timeout`` seconds it is the cause ``timeout``; judging goes on, so that
         who asks again finds it judged. ``lease``: what counts ``data``; its memory stays counted as long as that takes.
         """
-        began = self._clock()
-        task = asyncio.get_running_loop().create_task(self._found(data, lease.shared() if lease else None))
+        began, timeout = self._clock(), max(0.0, timeout)
+        share = lease.shared() if lease is not None else None
+        task = asyncio.get_running_loop().create_task(self._found(data))
         self._going.add(task)
         task.add_done_callback(self._gone)
+        if share is not None:
+            task.add_done_callback(lambda _: share.release())
         try:
             async with asyncio.timeout(timeout):
                 return (await self._judged(await asyncio.shield(task), began)).of(ref)
@@ -231,12 +233,11 @@ class Judge:
         except CannotJudgeError as error:
             return self._failed(began, Cause(error.cause), str(error)).of(ref)
 
-    async def _found(self, data: bytes, lease: Share | None) -> _Found:
-        with lease or contextlib.nullcontext():
-            digests = await self._engine.digests(data)
-            until = self._clock() + WORK_SECONDS
-            judgement, cached = await self._judge_bytes(data, digests, lambda: until - self._clock())
-            return _Found(_Seen(digests, judgement.media_type, None, ""), judgement, cached)
+    async def _found(self, data: bytes) -> _Found:
+        digests = await self._engine.digests(data)
+        until = self._clock() + WORK_SECONDS
+        judgement, cached = await self._judge_bytes(data, digests, lambda: until - self._clock())
+        return _Found(_Seen(digests, judgement.media_type, None, ""), judgement, cached)
 
     def _gone(self, task: asyncio.Task[_Found]) -> None:
         self._going.discard(task)

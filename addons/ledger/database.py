@@ -18,6 +18,9 @@ BUSY = 5.0
 STATEMENT = 30.0
 """Seconds that PostgreSQL may take for one statement: a connection that hangs must become an error."""
 
+READS = {"reads": True}
+"""Execution options of an engine or connection that only reads: it takes no lock that others wait for."""
+
 type Synchronous = Literal["NORMAL", "FULL"]
 """SQLite's ``synchronous``. NORMAL may lose the last decisions in a power cut, never the file's soundness."""
 
@@ -110,7 +113,8 @@ def _sqlite(url: URL, busy: float, synchronous: Synchronous, read_only: bool) ->
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+        reads = read_only or connection.get_execution_options().get("reads")
+        connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
 
     return engine
 

@@ -13,6 +13,9 @@ from addons.ledger.entry import MESSAGE, NAME, SYMBOLS, URL, Entry, EntryMedium
 from addons.policy.words import Hit
 from classifier import HashMatch, JudgedFrame
 
+SESSION = 64
+"""Characters kept of the hash of an uploader's session."""
+
 type Values = dict[str, Any]
 
 
@@ -39,7 +42,7 @@ def decision_row(entry: Entry) -> Values:
         "types": list(entry.types),
         "software": entry.software,
         "peer": entry.peer,
-        "session": entry.session,
+        "session": None if entry.session is None else bounded(entry.session, SESSION),
         "overflow": entry.overflow,
         "took_ms": entry.took_ms,
         "policy_version": entry.policy_version,

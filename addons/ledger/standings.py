@@ -1,5 +1,6 @@
 """The block set and what admins allowed, in the ledger's database: shared by all doors of all processes, asked anew."""
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,8 +10,9 @@ from sqlalchemy import Connection, Engine, delete, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from addons.fetching.urls import UrlRefusedError, parse
-from addons.ledger.clean import bounded_url, key
-from addons.ledger.entry import URL, utc_now
+from addons.ledger.clean import bounded, bounded_url, key
+from addons.ledger.database import READS
+from addons.ledger.entry import MESSAGE, NAME, URL, utc_now
 from addons.ledger.tables import standings
 from addons.policy.words import Action, Standing
 
@@ -18,14 +20,19 @@ type Kind = Literal["url", "sha256"]
 
 _AT_ONCE = 200
 """Keys asked in one statement."""
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """What a standing may be of: a URL, and the SHA-256 of the bytes that it gave (None: not known)."""
+    """What a standing may be of: a URL, the SHA-256 of the bytes that it gave, where redirects led (None: not known).
+
+    ``sha256`` may be the digest of a file known in parts (``parts:…``): that is no file's, and nothing stands of it.
+    """
 
     url: str | None
     sha256: str | None = None
+    final_url: str | None = None
 
 
 class Standings:
@@ -33,6 +40,7 @@ class Standings:
 
     def __init__(self, engine: Engine, clock: Callable[[], datetime] = utc_now) -> None:
         self._engine = engine
+        self._reading = engine.execution_options(**READS)
         self._clock = clock
 
     def of(self, places: Sequence[Place]) -> list[Standing | None]:
@@ -42,7 +50,7 @@ class Standings:
         if not wanted:
             return [None] * len(places)
         found: dict[tuple[Kind, str], Standing] = {}
-        with self._engine.begin() as connection:
+        with self._reading.begin() as connection:
             for start in range(0, len(wanted), _AT_ONCE):
                 found |= _ask(connection, wanted[start : start + _AT_ONCE])
         return [_best(found.get(one) for one in keys[place]) for place in places]
@@ -52,26 +60,40 @@ class Standings:
         self._put(places, allowed=False, action=action, by=by, note="")
 
     def allow(self, sha256: Iterable[str], by: str, note: str = "") -> None:
-        """Let these bytes pass everywhere: ``by`` says which decision was undone, ``note`` why."""
+        """Let these bytes pass everywhere: ``by`` is the id of the decision that was undone, ``note`` says why."""
         self._put([Place(None, one) for one in sha256], allowed=True, action=Action.PASS, by=by, note=note)
 
     def unblock(self, places: Iterable[Place]) -> int:
         """Take URLs and bytes off the block set; how many entries went."""
+        return self._delete(places, allowed=False)
+
+    def disallow(self, sha256: Iterable[str]) -> int:
+        """Take allowances back, so that rules decide on these bytes again; how many there were."""
+        return self._delete([Place(None, one) for one in sha256], allowed=True)
+
+    def _delete(self, places: Iterable[Place], *, allowed: bool) -> int:
         gone = 0
+        # In order, as _put: two that lock the same rows of PostgreSQL must not wait for each other.
+        keys = sorted({each for place in places for each in _keys(place)})
         with self._engine.begin() as connection:
-            for place in places:
-                for kind, one in _keys(place):
-                    same = (standings.c.kind == kind) & (standings.c.key == one) & ~standings.c.allowed
-                    gone += connection.execute(delete(standings).where(same)).rowcount
+            for kind, one in keys:
+                same = (standings.c.kind == kind) & (standings.c.key == one) & (standings.c.allowed == allowed)
+                gone += connection.execute(delete(standings).where(same)).rowcount
         return gone
 
     def _put(self, places: Iterable[Place], *, allowed: bool, action: Action, by: str, note: str) -> None:
-        shared = {"allowed": allowed, "action": str(action), "by": by, "at": self._clock(), "note": note}
-        rows = {}
-        for place in places:
-            for kind, one in _keys(place):
-                value = place.sha256 if kind == "sha256" else bounded_url(place.url or "", URL)
-                rows[kind, one] = {**shared, "kind": kind, "key": one, "value": value}
+        shared = {
+            "allowed": allowed,
+            "action": str(action),
+            "by": bounded(by, NAME),
+            "at": self._clock(),
+            "note": bounded(note, MESSAGE),
+        }
+        rows = {
+            (kind, one): {**shared, "kind": kind, "key": one, "value": value}
+            for place in places
+            for (kind, one), value in _keys(place).items()
+        }
         if not rows:
             return
         with self._engine.begin() as connection:
@@ -84,11 +106,14 @@ class Standings:
             connection.execute(statement, [rows[each] for each in sorted(rows)])
 
 
-def _keys(place: Place) -> list[tuple[Kind, str]]:
-    """The bytes' key first."""
-    found: list[tuple[Kind, str]] = [("sha256", place.sha256)] if place.sha256 else []
-    if place.url:
-        found.append(("url", key(plain(place.url))))
+def _keys(place: Place) -> dict[tuple[Kind, str], str]:
+    """Each key with what it stands for, to be shown; the bytes' first."""
+    found: dict[tuple[Kind, str], str] = {}
+    if place.sha256 and _SHA256.fullmatch(place.sha256):
+        found["sha256", place.sha256] = place.sha256
+    for url in (place.url, place.final_url):
+        if url:
+            found["url", key(plain(url))] = bounded_url(url, URL)
     return found
 
 

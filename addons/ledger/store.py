@@ -10,7 +10,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from addons.ledger.entry import Entry
 from addons.ledger.rows import decision_row, dropped_row, media_rows
-from addons.ledger.tables import counters, decisions, dropped, media, policies
+from addons.ledger.tables import counters, decisions, dropped, media, policies, standings
 
 PRUNED = 500
 """Rows that one pruning transaction deletes at most, so that it holds the lock for some milliseconds only."""
@@ -23,7 +23,7 @@ type Tally = Mapping[tuple[date, str, str], int]
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """What is written and how long it is kept: ``keep`` for decisions, ``keep_dropped`` and at most
+    """What is written and how long it is kept: ``keep`` for decisions and blocks, ``keep_dropped`` and at most
     ``dropped_bytes`` (compressed; the oldest go first) for the JSON of dropped activities."""
 
     engine: Engine
@@ -64,7 +64,11 @@ class Store:
     def prune_batch(self, now: datetime) -> int:
         """Delete at most :data:`PRUNED` rows that are older than they are kept; how many rows went (0: all is done)."""
         with self.engine.begin() as connection:
-            return self._prune_dropped(connection, now) or self._prune_decisions(connection, now)
+            return (
+                self._prune_dropped(connection, now)
+                or self._prune_decisions(connection, now)
+                or self._prune_standings(connection, now)
+            )
 
     def give_back(self) -> bool:
         """Give at most :data:`FREED` free pages of an SQLite file back to the file system; whether there were any.
@@ -114,6 +118,17 @@ class Store:
             rows += 2 + row.media_kept
         connection.execute(delete(decisions).where(decisions.c.id.in_(ids)))
         return rows
+
+    def _prune_standings(self, connection: Connection, now: datetime) -> int:
+        """Blocks go with the decisions that made them; what an admin allowed stays."""
+        old = select(standings.c.kind, standings.c.key).where(standings.c.at < now - self.keep, ~standings.c.allowed)
+        # A row that another process is just putting there again is let be (SQLite has one writer anyway).
+        old = old.order_by(standings.c.at).limit(PRUNED).with_for_update(skip_locked=True)
+        rows = connection.execute(old).all()
+        for kind in ("sha256", "url"):
+            keys = [row.key for row in rows if row.kind == kind]
+            connection.execute(delete(standings).where(standings.c.kind == kind, standings.c.key.in_(keys)))
+        return len(rows)
 
 
 def _add(connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> None:

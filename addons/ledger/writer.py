@@ -82,6 +82,7 @@ class Writer:
                 self._pending.wake.wait(1.0)
                 self._stop.wait(LINGER)
             self._pending.wake.clear()
+            ending = self._stop.is_set()
             try:
                 self._work()
             except Exception as error:  # whatever it is, the thread must live on and say so
@@ -92,7 +93,8 @@ class Writer:
             if self.trouble:
                 log.warning("the ledger can be written again")
                 self.trouble = ""
-            if self._stop.is_set() and not len(self._pending):
+            # Told to stop meanwhile, it goes round once more, for what was counted since.
+            if ending and not len(self._pending):
                 break
 
     def _stop_or_sleep(self, pause: float) -> None:

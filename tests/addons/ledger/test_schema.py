@@ -37,7 +37,7 @@ def test_a_newer_database_is_refused_and_left_alone(url: str) -> None:
     for opened in (Ledger.open, Reader.open):
         with pytest.raises(LedgerError, match=r"made by a newer fediward \(schema 9999, this one knows up to \d+\)"):
             opened(url)
-    execute(url, "UPDATE alembic_version SET version_num = '0001'")
+    execute(url, "UPDATE alembic_version SET version_num = '0002'")
     with Reader.open(url) as reader:
         assert reader.get(entry(id="x").id) is None
 
