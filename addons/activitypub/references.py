@@ -25,10 +25,14 @@ class MediaRef:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A URL that is not media itself: a link whose preview a server will fetch, or an IRI it will dereference."""
+    """A URL that is not media itself: a link whose preview a server will fetch, or an IRI it will dereference.
+
+    ``text``: a link in a text, where it is one of many, and not the post's own.
+    """
 
     url: str
     path: str
+    text: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -258,12 +258,12 @@ class _Walker:
                 links[url] = None
         for url in links:
             if url not in media:
-                self._link(url, path)
+                self._link(url, path, text=True)
 
-    def _link(self, url: str, path: str) -> None:
+    def _link(self, url: str, path: str, *, text: bool = False) -> None:
         # Many relative URLs that grow by a long base could fill memory.
         self._count(len(url) // 1024)
-        self.links[Link(url, clean(path))] = None
+        self.links[Link(url, clean(path), text)] = None
 
     def _found_media(self, url: str, kind: Kind, path: str, scope: Scope, *, linked: bool = False) -> None:
         if url not in self.urls:

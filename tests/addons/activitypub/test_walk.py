@@ -374,4 +374,4 @@ def test_data_urls_are_media_and_other_schemes_are_nothing() -> None:
 
 
 def test_links_are_told_once_a_place() -> None:
-    assert walked(note(content=f"{U} {U} [x]({U})")).links == (Link(U, "/content"),)
+    assert walked(note(content=f"{U} {U} [x]({U})")).links == (Link(U, "/content", text=True),)
