@@ -2,32 +2,30 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Literal
 
 from pydantic import ValidationError
 
+from addons.policy.at_odds import at_odds
 from addons.policy.concepts import parse_concepts
 from addons.policy.conditions import Asked, symbol_tests
 from addons.policy.decide import Policy
 from addons.policy.document import Document, Node, Place
-from addons.policy.exchanges import Exchange, missing_extra, placed, wrong_keys
+from addons.policy.door_sections import Doors, LookAhead
+from addons.policy.exchanges import Exchange, missing_extra, wrong_keys
+from addons.policy.files import missing_lists, missing_proofs, placed_files
 from addons.policy.problems import ConfigError, Problem, in_order
-from addons.policy.quantities import show_size
 from addons.policy.reading import MAX_BYTES, read
 from addons.policy.risks import risks
 from addons.policy.rules import ANY_HASH, PRESETS, Known, Rule, parse_rules, preset
-from addons.policy.sections import Classifier, Doors, Fetch, File, LedgerSection, Limits, LookAhead, On, Server
+from addons.policy.sections import Classifier, Fetch, File, LedgerSection, Limits, On, Server
 from addons.policy.stripping import strips
 from addons.policy.translate import translate
-from addons.policy.values import Address, Upstream
 from addons.policy.words import Door
 from classifier.detectors.nudity import SYMBOLS as NUDITY_SYMBOLS
 from classifier.readings.types import MARKS as FILE_MARKS
-from classifier.settings import Concept, TlsSettings, WorkersSettings
-
-_WEIGHTS = (".pt", ".pth", ".bin", ".safetensors")
+from classifier.settings import Concept
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +66,18 @@ class Config:
         hashes = tuple(listed for listed in self.classifier.hashes if listed not in awaited)
         return self.classifier.model_copy(update={"hashes": hashes})
 
+    @property
+    def look_ahead_links(self) -> bool:
+        """Whether the inbox door looks at the pages a post links to. Lemmy shows their image from where it lies when
+        its own fetch of it fails (reference §6, §7b), so that for Lemmy the fetch door alone is not enough."""
+        unseen = self.server.software == "lemmy" or self.doors.fetch is None
+        return self.look_ahead.links == "always" or (self.look_ahead.links == "auto" and unseen)
+
+    @property
+    def look_ahead_objects(self) -> bool:
+        """Whether the inbox door fetches what an activity only names by its IRI."""
+        return self.look_ahead.objects == "always" or (self.look_ahead.objects == "auto" and self.doors.fetch is None)
+
     def policy(self) -> Policy:
         """The rules and reactions, compiled. Its version hangs on all that a decision hangs on but lists' contents."""
         classifier = self.classifier.model_dump(
@@ -78,6 +88,7 @@ class Config:
                 (self.server.software, self.server.domains, self.server.image_mode),
                 (self.scan, self.budget, self.fetch, self.limits),
                 (sorted(classifier.items()), sorted(self.concepts.items())),
+                (self.doors.deciding(), self.look_ahead_links, self.look_ahead_objects),
             )
         )
         return Policy(self.rules, self.on.actions(), observe=self.observe, salt=salt, strips=self.strips)
@@ -119,13 +130,13 @@ def parse(raw: bytes, *, path: Path, env: Mapping[str, str], lists: bool = True)
         problems += _hashless_preset(document, rules, classifier)
     problems += _empty_detectors(document)
     if settings is not None:
-        problems += _at_odds(document, settings)
-        settings = _placed(settings, path.absolute().parent)
+        problems += at_odds(document, settings)
+        settings = placed_files(settings, path.absolute().parent)
         problems += wrong_keys(document, settings.exchanges)
         if lists:
-            problems += _missing_lists(document, settings)
+            problems += missing_lists(document, settings)
             problems += missing_extra(document, settings.exchanges)
-        problems += _missing_proofs(document, settings)
+        problems += missing_proofs(document, settings)
     if problems or settings is None:
         raise ConfigError(problems)
     return Config(
@@ -240,117 +251,4 @@ def _empty_detectors(document: Document) -> list[Problem]:
             line, column, _ = document.nearest(("classifier", detector), key=True)
             message = f'"{detector}:" has nothing behind it'
             problems.append(document.problem(line, column, message, "{} for the defaults, or null to turn it off"))
-    return problems
-
-
-def _at_odds(document: Document, settings: File) -> list[Problem]:
-    """Values that are each right and cannot stand together."""
-    problems = []
-    server = settings.server
-    if _is_itself(server.listen, server.upstream):
-        line, column, node = document.nearest(("server", "upstream"))
-        message = f"{node.quoted} is where fediward itself listens: it would forward to itself"
-        problems.append(document.problem(line, column, message, "the address of the server behind"))
-    memory = settings.limits.memory
-    for place, number in (
-        (("fetch", "max_bytes"), settings.fetch.max_bytes),
-        (("limits", "body"), settings.limits.body),
-    ):
-        if number > memory:
-            explicit = place if document.find(place) else ("limits", "memory")
-            line, column, _ = document.nearest(explicit)
-            message = f"{'.'.join(place)} ({show_size(number)}) is more than limits.memory ({show_size(memory)})"
-            problems.append(document.problem(line, column, message, "room for at least one in memory"))
-    names: set[str] = set()
-    for index, listed in enumerate(settings.classifier.hashes):
-        if listed.name in names:
-            own = len(settings.classifier.hashes) - len(settings.exchanges)
-            at: Place = ("classifier", "hashes", index) if index < own else ("exchanges", index - own)
-            line, column, node = document.nearest((*at, "name"))
-            message = f"two hash lists are named {node.quoted}"
-            problems.append(document.problem(line, column, message, "each list a name of its own"))
-        names.add(listed.name)
-    return problems
-
-
-def _is_itself(listen: Address, upstream: Upstream) -> bool:
-    if listen.port != upstream.port:
-        return False
-    if listen.host == upstream.host:
-        return True
-    return _loopback_or_any(listen.host) and _loopback_or_any(upstream.host)
-
-
-def _loopback_or_any(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        address = ip_address(host)
-    except ValueError:
-        return False
-    return address.is_unspecified or address == ip_address("127.0.0.1") or address == ip_address("::1")
-
-
-def _placed(settings: File, folder: Path) -> File:
-    """The same with every relative path made absolute from the configuration's folder."""
-    classifier = settings.classifier
-    hashes = tuple(listed.model_copy(update={"file": folder / listed.file}) for listed in classifier.hashes)
-    clip = classifier.clip
-    if clip is not None and (clip.pretrained.startswith((".", "/")) or clip.pretrained.endswith(_WEIGHTS)):
-        clip = clip.model_copy(update={"pretrained": str(folder / clip.pretrained)})
-    workers = classifier.workers
-    if workers is not None:
-        found = {key: folder / file for key, file in _files(workers).items()}
-        tls = workers.tls and workers.tls.model_copy(update={k: found[k] for k in ("ca", "cert", "key") if k in found})
-        workers = workers.model_copy(update={"tls": tls} | {k: found[k] for k in ("nkey", "creds") if k in found})
-    url = settings.ledger.url
-    scheme, _, file = url.partition(":///")
-    if scheme == "sqlite" and file and not file.startswith(("/", ":memory:", "file:")):
-        url = f"{scheme}:///{folder / file}"
-    doors = settings.doors
-    if doors.fetch is not None:
-        doors = doors.model_copy(update={"fetch": doors.fetch.model_copy(update={"ca": folder / doors.fetch.ca})})
-    return settings.model_copy(
-        update={
-            "exchanges": tuple(placed(exchange, folder) for exchange in settings.exchanges),
-            "classifier": classifier.model_copy(update={"hashes": hashes, "clip": clip, "workers": workers}),
-            "ledger": settings.ledger.model_copy(update={"url": url}),
-            "doors": doors,
-        }
-    )
-
-
-def _missing_lists(document: Document, settings: File) -> list[Problem]:
-    """Hash lists that are not there: fediward would not start without them."""
-    problems = []
-    # Those of exchanges come when they are fetched.
-    own = settings.classifier.hashes[: len(settings.classifier.hashes) - len(settings.exchanges)]
-    for index, listed in enumerate(own):
-        if not listed.file.is_file():
-            line, column, node = document.nearest(("classifier", "hashes", index, "file"))
-            message = f"there is no file {node.quoted}, or it cannot be read"
-            expected = "a list of known hashes (`fediward hashes add` or `import` begins one)"
-            problems.append(document.problem(line, column, message, expected))
-    return problems
-
-
-def _files(workers: WorkersSettings) -> dict[str, Path]:
-    """The files that meeting the workers needs, by key."""
-    tls = workers.tls or TlsSettings()
-    named = {"ca": tls.ca, "cert": tls.cert, "key": tls.key, "nkey": workers.nkey, "creds": workers.creds}
-    return {key: file for key, file in named.items() if file is not None}
-
-
-def _missing_proofs(document: Document, settings: File) -> list[Problem]:
-    """Keys and certificates that are not there: the NATS server would be knocked at in vain."""
-    problems = []
-    workers = settings.classifier.workers
-    files = _files(workers) if workers else {}
-    for key, file in files.items():
-        place: Place = ("classifier", "workers", *(("tls",) if key in ("ca", "cert", "key") else ()), key)
-        line, column, node = document.nearest(place)
-        if not file.is_file():
-            problems.append(document.problem(line, column, f"there is no file {node.quoted}, or it cannot be read"))
-        elif key == "key" and "cert" not in files:
-            problems.append(document.problem(line, column, "a key without the certificate it is for", "cert: FILE too"))
     return problems

@@ -1,11 +1,11 @@
 """Choices in a configuration that are allowed and risky: told as warnings by ``fediward config check``."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-from addons.policy.document import Document, Place
+from addons.policy.document import Document
+from addons.policy.door_risks import door_risks, warning
 from addons.policy.problems import Problem
 from addons.policy.rules import ANY_HASH, Rule, asked_symbols
 from addons.policy.sections import File
@@ -27,14 +27,8 @@ def risks(document: Document, settings: File, rules: Sequence[Rule]) -> list[Pro
         *_let_by(document, settings),
         *_idle(document, settings, rules),
         *_overheard(document, settings),
+        *door_risks(document, settings, rules),
     ]
-
-
-def _warning(
-    document: Document, place: Place, message: str, expected: str | None = None, hint: str | None = None
-) -> Problem:
-    line, column, _ = document.nearest(place)
-    return replace(document.problem(line, column, message, expected, hint), warning=True)
 
 
 def _causes(document: Document, settings: File) -> Iterator[Problem]:
@@ -44,38 +38,38 @@ def _causes(document: Document, settings: File) -> Iterator[Problem]:
         action = settings.on.action(cause)
         if action is Action.PASS:
             message = f"{cause.value}: pass lets by what was not judged, and writes nothing down"
-            yield _warning(document, ("on", cause.value), message)
+            yield warning(document, ("on", cause.value), message)
         elif action is Action.RECORD:
-            yield _warning(document, ("on", cause.value), f"{cause.value}: record lets by what was not judged")
+            yield warning(document, ("on", cause.value), f"{cause.value}: record lets by what was not judged")
 
 
 def _nothing_kept_out(document: Document, settings: File, rules: Sequence[Rule]) -> Iterator[Problem]:
     if not rules:
-        yield _warning(document, ("rules",), "there are no rules: every image passes")
+        yield warning(document, ("rules",), "there are no rules: every image passes")
     elif all(rule.do in (Action.PASS, Action.RECORD) for rule in rules):
-        yield _warning(document, ("rules",), "no rule keeps anything out: each passes or records")
+        yield warning(document, ("rules",), "no rule keeps anything out: each passes or records")
     if settings.mode == "observe":
         message = "mode: observe keeps nothing out: deliveries are forwarded and judged afterwards"
-        yield _warning(document, ("mode",), message)
+        yield warning(document, ("mode",), message)
 
 
 def _open_doors(document: Document, settings: File) -> Iterator[Problem]:
     if settings.budget > _SHORTEST_SENDER:
         message = "some senders wait 7 s for an answer and never try again"
-        yield _warning(document, ("budget",), message, "at most 7s")
+        yield warning(document, ("budget",), message, "at most 7s")
     for index, network in enumerate(settings.server.trusted_proxies):
         if network.prefixlen < (8 if network.version == 4 else 32):
             place = ("server", "trusted_proxies", index)
             message = "so wide a network lets strangers forge the sender's address"
-            yield _warning(document, place, message, "the proxy's own address")
+            yield warning(document, place, message, "the proxy's own address")
     for index, network in enumerate(settings.fetch.allow):
         if any(address in network for address in _INSIDE):
             message = "this lets URLs in strangers' activities reach this machine's own services"
             place = ("fetch", "allow", index)
-            yield _warning(document, place, message, "no loopback or link-local address outside of tests")
+            yield warning(document, place, message, "no loopback or link-local address outside of tests")
     if settings.server.software != "lemmy" and document.find(("server", "image_mode")):
         message = "image_mode means something with software: lemmy only"
-        yield _warning(document, ("server", "image_mode"), message)
+        yield warning(document, ("server", "image_mode"), message)
 
 
 def _let_by(document: Document, settings: File) -> Iterator[Problem]:
@@ -83,10 +77,10 @@ def _let_by(document: Document, settings: File) -> Iterator[Problem]:
     for index, listed in enumerate(settings.classifier.hashes):
         if listed.allow and listed.bits:
             message = f"a stranger can make a picture that is {listed.bits} bits from an allowed one, and it passes"
-            yield _warning(document, ("classifier", "hashes", index, "distance"), message, "distance: 0")
+            yield warning(document, ("classifier", "hashes", index, "distance"), message, "distance: 0")
         if listed.allow and listed.match in ("md5", "sha1"):
             message = f"two files with one {listed.match} can be made: one to be allowed, another to follow"
-            yield _warning(document, ("classifier", "hashes", index, "match"), message, "match: sha256")
+            yield warning(document, ("classifier", "hashes", index, "match"), message, "match: sha256")
 
 
 def _idle(document: Document, settings: File, rules: Sequence[Rule]) -> Iterator[Problem]:
@@ -95,12 +89,12 @@ def _idle(document: Document, settings: File, rules: Sequence[Rule]) -> Iterator
     for detector, on in (("clip", settings.classifier.clip), ("nudity", settings.classifier.nudity)):
         if on is not None and not any(symbol.startswith(f"{detector}.") for symbol in asked):
             message = f"the detector {detector} is on and no rule asks for what it finds"
-            yield _warning(document, ("classifier", detector), message, f"{detector}: null, or a rule on {detector}.…")
+            yield warning(document, ("classifier", detector), message, f"{detector}: null, or a rule on {detector}.…")
     for index, listed in enumerate(settings.classifier.hashes):
         if not listed.allow and f"hash.{listed.name}" not in asked and ANY_HASH not in asked:
             place = ("classifier", "hashes", index)
             message = f'no rule asks for the hash list "{listed.name}"'
-            yield _warning(document, place, message, f"a rule on hash.{listed.name} or hash.*")
+            yield warning(document, place, message, f"a rule on hash.{listed.name} or hash.*")
 
 
 def _overheard(document: Document, settings: File) -> Iterator[Problem]:
@@ -113,7 +107,7 @@ def _overheard(document: Document, settings: File) -> Iterator[Problem]:
         host = parts.hostname or ""
         if parts.scheme == "nats" and host != "localhost" and not _loopback(host):
             message = "pictures (and a password in the URL) go unencrypted to the NATS server"
-            yield _warning(document, ("classifier", "workers"), message, "tls://, or tls: {} beside nats:")
+            yield warning(document, ("classifier", "workers"), message, "tls://, or tls: {} beside nats:")
 
 
 def _loopback(host: str) -> bool:

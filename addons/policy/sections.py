@@ -1,38 +1,21 @@
 """The sections of the configuration file as pydantic models: every key, its type, its bounds and its default."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
 from addons.policy import values
 from addons.policy.conditions import Software
+from addons.policy.door_sections import Doors, LookAhead
 from addons.policy.exchanges import Exchange
+from addons.policy.fields import Cidrs, Host, ListenAddress, Port, UpstreamUrl, default_if_empty, listed
 from addons.policy.rules import ACTIONS, NOT_YET
-from addons.policy.values import Address, Network, Upstream, refusal
+from addons.policy.values import refusal
 from addons.policy.words import Action, Cause
 from classifier.settings import ClassifierSettings, DecodeSettings, Settings, TlsSettings, WorkersSettings
 
 LATER = "not yet in this version"
-
-
-def _default_if_empty(value: object) -> object:
-    """A section whose every key is commented out is null in YAML, and means the defaults."""
-    return {} if value is None else value
-
-
-def _listed(value: object) -> object:
-    """One value where a list of them is meant."""
-    return [value] if isinstance(value, str) else value
-
-
-type Host = Annotated[str, BeforeValidator(values.host)]
-type Cidr = Annotated[Network, BeforeValidator(values.network)]
-type Cidrs = Annotated[tuple[Cidr, ...], BeforeValidator(_listed), Field(max_length=1000)]
-type ListenAddress = Annotated[Address, BeforeValidator(values.address)]
-type UpstreamUrl = Annotated[Upstream, BeforeValidator(values.upstream)]
-type Port = Annotated[int, BeforeValidator(values.whole(1, 65535))]
 
 
 class Server(Settings):
@@ -41,102 +24,9 @@ class Server(Settings):
     software: Software = "generic"
     upstream: UpstreamUrl = Field(description="the server's own address, such as http://127.0.0.1:8536")
     listen: ListenAddress = Field(description="where deliveries come in, such as 127.0.0.1:8540")
-    domains: Annotated[tuple[Host, ...], BeforeValidator(_listed), Field(max_length=1000)] = ()
+    domains: Annotated[tuple[Host, ...], BeforeValidator(listed), Field(max_length=1000)] = ()
     trusted_proxies: Cidrs = (values.network("127.0.0.1/32"), values.network("::1/128"))
     image_mode: Literal["store", "proxy", "none"] = "store"
-
-
-type Clients = Annotated[Cidrs, Field(min_length=1)]
-type HostPattern = Annotated[str, BeforeValidator(values.host_pattern)]
-
-_LOOPBACK = (values.network("127.0.0.0/8"), values.network("::1/128"))
-
-
-class Tunnels(Settings):
-    """``doors.fetch.tunnels``: hosts and clients whose TLS passes unread, since they cannot trust our authority."""
-
-    hosts: Annotated[tuple[HostPattern, ...], BeforeValidator(_listed), Field(max_length=1000)] = ()
-    clients: Cidrs = ()
-
-
-class FetchDoor(Settings):
-    """``doors.fetch``: the forward proxy for the server's own requests. ``deadline``: seconds for one answer."""
-
-    listen: ListenAddress = Field(description="what http_proxy names, such as 127.0.0.1:8541")
-    clients: Clients = _LOOPBACK
-    ports: Annotated[tuple[Port, ...], Field(min_length=1, max_length=100)] = (443,)
-    deadline: Annotated[float, BeforeValidator(values.duration("100ms", "60s"))] = 8.0
-    tunnels: Annotated[Tunnels, BeforeValidator(_default_if_empty)] = Tunnels()
-    ca: Path = Path("fediward-ca")
-
-
-type _ApiKey = Annotated[str, Field(max_length=500, pattern=r"^[\x21-\x7e]+$")]
-type _PathSecret = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{16,128}$")]
-
-
-class PictrsDoor(Settings):
-    """``doors.pictrs``: the reverse proxy in front of pict-rs, and the origin from which it fetches.
-
-    ``clients``: who may use the origin, that is pict-rs. ``api_key``: pict-rs's own, for ``fediward allow``.
-    ``look_back``: find what pict-rs kept under its own URL before fediward was there.
-    """
-
-    listen: ListenAddress = Field(description="what the server's pictrs.url names, such as 127.0.0.1:8542")
-    upstream: UpstreamUrl = Field(description="pict-rs's own address, such as http://127.0.0.1:8080")
-    origin: ListenAddress = Field(description="where pict-rs fetches judged bytes, such as 127.0.0.1:8543")
-    origin_url: UpstreamUrl = Field(description="the origin as pict-rs reaches it, such as http://127.0.0.1:8543")
-    clients: Clients = _LOOPBACK
-    deadline: Annotated[float, BeforeValidator(values.duration("100ms", "60s"))] = 8.0
-    look_back: bool = True
-    api_key: Annotated[_ApiKey | None, Field(repr=False)] = None
-
-
-class ValidateDoor(Settings):
-    """``doors.validate``: pict-rs's ``external_validation``.
-
-    ``judges``: ``scanned``: what ``scan`` names, so nothing in ``scan: federation``, where the pict-rs door judges;
-    ``everything``: all that pict-rs takes in, local uploads too. ``secret``: the path then has to end with it.
-    """
-
-    listen: ListenAddress = Field(description="what external_validation names, such as 127.0.0.1:8544")
-    clients: Clients = _LOOPBACK
-    secret: Annotated[_PathSecret | None, Field(repr=False)] = None
-    judges: Literal["scanned", "everything"] = "scanned"
-    deadline: Annotated[float, BeforeValidator(values.duration("100ms", "60s"))] = 8.0
-
-
-class UploadDoor(Settings):
-    """``doors.upload``: local users' uploads, on the inbox door's listener and pict-rs's.
-
-    ``contact``: whom a user may ask, in a refusal. ``max_bytes``: of one request.
-    """
-
-    contact: Annotated[str, Field(min_length=1, max_length=300, pattern=r"^[^\x00-\x1f\x7f]+$")] | None = None
-    deadline: Annotated[float, BeforeValidator(values.duration("100ms", "5m"))] = 20.0
-    max_bytes: Annotated[int, BeforeValidator(values.size("64KiB", "4GiB"))] = 100 << 20
-
-
-class Doors(Settings):
-    """``doors:``: the doors beside the inbox; the upload door needs no listener of its own."""
-
-    fetch: FetchDoor | None = None
-    pictrs: PictrsDoor | None = None
-    validate_: Annotated[ValidateDoor | None, Field(alias="validate")] = None
-    upload: Annotated[UploadDoor, BeforeValidator(_default_if_empty)] = UploadDoor()
-
-
-type When = Literal["auto", "always", "never"]
-
-
-class LookAhead(Settings):
-    """``look_ahead``: what the inbox door fetches beside the media that an activity names.
-
-    ``links``: the pages a post links to, for their preview image. ``objects``: what it names only by its IRI. ``auto``:
-    where no fetch door sees them; links for Lemmy in any case.
-    """
-
-    links: When = "auto"
-    objects: When = "auto"
 
 
 class Fetch(Settings):
@@ -162,10 +52,10 @@ class Workers(WorkersSettings):
 
     nats: Annotated[
         tuple[Annotated[str, BeforeValidator(values.broker)], ...],
-        BeforeValidator(_listed),
+        BeforeValidator(listed),
         Field(min_length=1, max_length=16, repr=False, description="the NATS server's URL, nats://host:4222"),
     ]
-    tls: Annotated[TlsSettings | None, BeforeValidator(_default_if_empty)] = None
+    tls: Annotated[TlsSettings | None, BeforeValidator(default_if_empty)] = None
 
     @field_validator("creds")
     @classmethod
@@ -189,7 +79,7 @@ def _workers(value: object) -> object:
 class Classifier(ClassifierSettings):
     """``classifier:``: the detectors, and where they run."""
 
-    decode: Annotated[Decode, BeforeValidator(_default_if_empty)] = Decode()
+    decode: Annotated[Decode, BeforeValidator(default_if_empty)] = Decode()
     workers: Annotated[Workers | None, BeforeValidator(_workers)] = None
     stop_early: bool = True
 
@@ -298,16 +188,16 @@ class File(Settings):
     """The whole file. ``concepts`` and ``rules`` are read by their own modules, which keep positions."""
 
     server: Server = Field(description="a mapping with upstream and listen")
-    doors: Annotated[Doors, BeforeValidator(_default_if_empty)] = Doors()
-    look_ahead: Annotated[LookAhead, BeforeValidator(_default_if_empty)] = LookAhead()
+    doors: Annotated[Doors, BeforeValidator(default_if_empty)] = Doors()
+    look_ahead: Annotated[LookAhead, BeforeValidator(default_if_empty)] = LookAhead()
     scan: Literal["federation", "everything"] = "federation"
     mode: Literal["enforce", "observe"] = "enforce"
     budget: Annotated[float, BeforeValidator(values.duration("100ms", "60s"))] = 4.0
-    fetch: Annotated[Fetch, BeforeValidator(_default_if_empty)] = Fetch()
-    classifier: Annotated[Classifier, BeforeValidator(_default_if_empty)] = Classifier()
+    fetch: Annotated[Fetch, BeforeValidator(default_if_empty)] = Fetch()
+    classifier: Annotated[Classifier, BeforeValidator(default_if_empty)] = Classifier()
     exchanges: Annotated[tuple[Exchange, ...], Field(max_length=100)] = ()
     concepts: object = "child-safety"
     rules: object = "child-safety"
-    on: Annotated[On, BeforeValidator(_default_if_empty)] = On()
-    limits: Annotated[Limits, BeforeValidator(_default_if_empty)] = Limits()
-    ledger: Annotated[LedgerSection, BeforeValidator(_default_if_empty)] = LedgerSection()
+    on: Annotated[On, BeforeValidator(default_if_empty)] = On()
+    limits: Annotated[Limits, BeforeValidator(default_if_empty)] = Limits()
+    ledger: Annotated[LedgerSection, BeforeValidator(default_if_empty)] = LedgerSection()

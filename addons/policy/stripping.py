@@ -17,3 +17,23 @@ def strips(settings: File) -> frozenset[Door]:
     by_fetch = server.software in ("mastodon", "gotosocial") and doors.fetch is not None
     by_pictrs = server.software == "lemmy" and server.image_mode == "proxy" and doors.pictrs is not None
     return STRIPS | {"inbox"} if by_fetch or by_pictrs else STRIPS
+
+
+def why_not(settings: File) -> tuple[str, str]:
+    """Why the inbox door is none of these, and what to do about it."""
+    server, doors = settings.server, settings.doors
+    by_door = "drop, which says it, or a rule with door: [fetch, pictrs, validate, upload]"
+    if server.software == "lemmy" and server.image_mode != "proxy":
+        why = f"with image_mode: {server.image_mode} readers load images from where they lie"
+        also = "" if doors.pictrs is not None else " and doors.pictrs"
+        return why, f"drop, which says it, or ProxyAllImages in Lemmy, server.image_mode: proxy{also}"
+    if server.software == "lemmy":
+        return (
+            "without a pict-rs door nothing hides an image that Lemmy proxies",
+            "drop, which says it, or doors.pictrs",
+        )
+    if server.software in ("mastodon", "gotosocial"):
+        return f"without a fetch door {server.software} stores the media itself", "drop, which says it, or doors.fetch"
+    if server.software in ("akkoma", "pleroma", "piefed", "mbin"):
+        return f"{server.software} links images where they lie, so that readers see them", by_door
+    return "it is not known that this server hides media which it could not have", by_door

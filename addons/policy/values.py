@@ -18,6 +18,15 @@ from addons.policy.hosts import normal_host, normal_pattern
 
 type Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
+_INSIDE = tuple(
+    ipaddress.ip_network(inside)
+    for inside in (
+        *("10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16"),
+        *("fc00::/7", "fe80::/10"),
+    )
+)
+"""Networks that nobody reaches from the internet."""
+
 REFUSAL = "fediward"
 _LISTEN = "host:port, such as 127.0.0.1:8540 or [::1]:8540"
 _UPSTREAM = "scheme, host and port only, such as http://127.0.0.1:8536"
@@ -153,6 +162,13 @@ def ip(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     except ValueError:
         return None
     return (found.ipv4_mapped or found) if found.version == 6 else found
+
+
+def reaches_strangers(network: Network) -> bool:
+    """Whether it is so wide a part of the internet that strangers are in it."""
+    if any(network.version == inside.version and network.subnet_of(inside) for inside in _INSIDE):  # type: ignore[arg-type]  # of one version
+        return False
+    return network.prefixlen < (16 if network.version == 4 else 32)
 
 
 def whole(least: int, most: int) -> Callable[[object], int]:

@@ -6,18 +6,25 @@ import pytest
 from pydantic import BaseModel
 
 from addons.policy import example
+from addons.policy.conditions import CONTEXT_KEYS
 from addons.policy.config import Config, parse
+from addons.policy.decide import decide
 from addons.policy.document import Document
+from addons.policy.door_sections import Doors, FetchDoor, PictrsDoor, Tunnels, UploadDoor, ValidateDoor
 from addons.policy.example import example_path, example_text
 from addons.policy.exchanges import Exchange
 from addons.policy.reading import read
 from addons.policy.rules import RULE_KEYS
-from addons.policy.sections import Decode, Doors, FetchDoor, File, PictrsDoor, ValidateDoor
-from addons.policy.words import Cause
+from addons.policy.sections import Decode, File
+from addons.policy.values import Address
+from addons.policy.words import Cause, Context
 from classifier.settings import ClipSettings, Concept, HashListSettings, NuditySettings, TlsSettings, WorkersSettings
 
 # Sections that stand in the example as "#" settings only, since they are none by default.
-COMMENTED = (FetchDoor, PictrsDoor, ValidateDoor, HashListSettings, Concept, WorkersSettings, TlsSettings, Exchange)
+COMMENTED = (
+    *(FetchDoor, Tunnels, PictrsDoor, ValidateDoor),
+    *(HashListSettings, Concept, WorkersSettings, TlsSettings, Exchange),
+)
 
 
 def _document(text: str) -> Document:
@@ -39,9 +46,17 @@ def _sections() -> Iterator[tuple[tuple[str, ...], type[BaseModel]]]:
     for name, field in File.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
             yield (name,), field.annotation
+    yield ("doors", "upload"), UploadDoor
     yield ("classifier", "clip"), ClipSettings
     yield ("classifier", "nudity"), NuditySettings
     yield ("classifier", "decode"), Decode
+
+
+def _doors() -> str:
+    """The section of the doors."""
+    found = re.search(r"^doors:\n(?:[# ] .*\n)*", example_text(), re.MULTILINE)
+    assert found is not None
+    return found[0]
 
 
 def test_it_loads_without_a_warning() -> None:
@@ -53,8 +68,7 @@ def test_every_key_is_in_it(place: tuple[str, ...], model: type[BaseModel]) -> N
     node = _document(example_text()).find(place)
     assert node is not None
     if model is Doors:
-        commented = re.findall(r"^#  (\w+):", example_text(), re.MULTILINE)
-        assert set(_keys(Doors)) <= set(commented)
+        assert [*re.findall(r"^#  (\w+):", _doors(), re.MULTILINE), *(node.entries or {})] == _keys(Doors)
     else:
         assert list(node.entries or {}) == _keys(model)
 
@@ -70,7 +84,7 @@ def test_every_key_of_a_rule_and_every_condition_is_in_it() -> None:
     text = example_text()
     for key in (*RULE_KEYS, "any", "not"):
         assert re.search(rf"^#  - {{.*\b{key}: ", text, re.MULTILINE), key
-    for key in ("host", "actor", "door", "software", "type", "kind", "sensitive", "all"):
+    for key in (*CONTEXT_KEYS, "all"):
         assert re.search(rf"^#   .*\b{key}\b", text, re.MULTILINE), key
 
 
@@ -78,6 +92,7 @@ def test_every_value_is_the_default() -> None:
     shown, plain = _load(example_text()), _load("server: {upstream: 'http://127.0.0.1:1', listen: '127.0.0.1:2'}")
     for section in (
         "doors",
+        "look_ahead",
         "scan",
         "mode",
         "budget",
@@ -126,18 +141,38 @@ def test_the_samples_of_rules_and_concepts_hold_too(tmp_path: Path) -> None:
     config = _load(text, tmp_path)
     assert [rule.name for rule in config.rules] == [
         "blocked-host",
+        "no-uploads-from-abuser",
         "known-material",
         "sexualised-minor",
         "explicit-avatar",
+        "explicit-preview",
         "explicit-unmarked",
     ]
+    upload = Context("upload", address="198.51.100.9")
+    assert decide(config.policy(), upload, []).rule == "no-uploads-from-abuser"
     assert "advertising" in config.concepts
     assert config.classifier.hashes[0].name == "ours"
     assert config.warnings == ()
 
 
+def test_every_door_of_the_sample_has_its_defaults() -> None:
+    doors = _doors()
+    text = example_text().replace(doors, re.sub(r"^#  ", "  ", doors, flags=re.MULTILINE))
+    env = {"PICTRS_API_KEY": "hunter2", "VALIDATE_SECRET": "hunter2-hunter2-hunter2"}
+    config = parse(text.encode(), path=Path("/etc/fediward/c.yaml"), env=env)
+    assert config.warnings == ()
+    found = config.doors
+    assert found.fetch == FetchDoor(listen=Address("127.0.0.1", 8541), ca=Path("/etc/fediward/fediward-ca"))
+    addresses = {"upstream": "http://127.0.0.1:8080", "origin_url": "http://127.0.0.1:8543"}
+    listen = {"listen": "127.0.0.1:8542", "origin": "127.0.0.1:8543"}
+    assert found.pictrs == PictrsDoor.model_validate({**listen, **addresses, "api_key": "hunter2"})
+    validate = {"listen": "127.0.0.1:8544", "secret": env["VALIDATE_SECRET"], "judges": "everything"}
+    assert found.validate_ == ValidateDoor.model_validate(validate)
+    assert found.upload == UploadDoor()
+
+
 def test_no_line_is_too_long_to_read() -> None:
-    long = [line for line in example_text().splitlines() if len(line) > 130 and not line.startswith("#  ")]
+    long = [line for line in example_text().splitlines() if len(line) > 130 and not line.startswith("#  -")]
     assert long == []
 
 
