@@ -72,15 +72,40 @@ def strip(
     return document
 
 
+def bare_actor(document: object) -> object:
+    """An actor's document with no more than servers need to know it by: who it is, where its inbox and its key are.
+
+    For one whose media cannot be taken out, or not all be seen. Raises CannotStripError: there are media even in that.
+    """
+    if not isinstance(document, dict):
+        raise CannotStripError("it is no actor's document")
+    keys = Keys()
+    keys.learn(document.get("@context"))
+    kept = {key: each for key, each in document.items() if key == "@context" or keys.name(key) in _OF_ACTORS}
+    bare = _Stripper(_Places(Walk((), (), (), (), None, None, None), ()), (), roughly=False).run(kept)
+    found = walk(bare, max_depth=_BARE_DEPTH, max_nodes=_BARE_NODES, max_media=1)
+    if found.media or found.overflow:
+        raise CannotStripError("media stand where only an actor's addresses and keys should")
+    return bare
+
+
+_BARE_DEPTH, _BARE_NODES = 16, 1_000
+_OF_ACTORS = frozenset({
+    "id", "type", "preferredusername", "inbox", "outbox", "followers", "following", "featured", "endpoints",
+    "publickey", "assertionmethod", "published", "updated", "movedto", "alsoknownas", "attributedto", "moderators",
+    "manuallyapprovesfollowers", "discoverable", "indexable", "memorial", "suspended", "sensitive",
+    "postingrestrictedtomods",
+})  # fmt: skip
+
+
 class _Places:
     """The JSON Pointers where offending URLs stand: ``values`` that are such a URL, ``texts`` that hold one."""
 
     def __init__(self, found: Walk, wanted: Collection[str]) -> None:
         media = [ref for ref in found.media if _plain(ref.url) in wanted]
-        self.values = {ref.path for ref in media if ref.kind != "inline"}
-        self.texts = {ref.path for ref in media if ref.kind == "inline"}
-        # A link is the url of a post, or stands in a text.
-        self.texts |= {link.path for link in found.links if _plain(link.url) in wanted} - self.values
+        links = [link for link in found.links if _plain(link.url) in wanted]
+        self.values = {ref.path for ref in media if ref.kind != "inline"} | {one.path for one in links if not one.text}
+        self.texts = {ref.path for ref in media if ref.kind == "inline"} | {one.path for one in links if one.text}
 
     def __bool__(self) -> bool:
         return bool(self.values or self.texts)
@@ -118,8 +143,6 @@ class _Stripper:
             return _GONE, True
         if path not in self._places.texts:
             return value, False
-        if names.isdisjoint(vocab.TEXT_KEYS) and self._offends(base)(value):
-            return _GONE, True
         return "" if self._roughly else erase(value, self._offends(base)), True
 
     def _offends(self, base: str | None) -> Offends:
@@ -147,7 +170,7 @@ class _Stripper:
         changed = False
         for key, each in value.items():
             if key == "@context":
-                left[key] = _plain_json(each)
+                left[key] = plain_json(each)
                 continue
             # JSON-LD's containers are as if they were not there.
             inner = names if key.startswith("@") and meanings[key].isdisjoint(("id", "type")) else meanings[key]
@@ -160,7 +183,7 @@ class _Stripper:
         if lost and self._is_nothing_without(lost, left, meanings, names):
             return _GONE, True
         if changed:
-            left = {key: each for key, each in left.items() if not _proves(key, each)}
+            left = {key: each for key, each in left.items() if not proves(key, each)}
         return left, changed
 
     def _base(self, value: dict[str, object], base: str | None) -> str | None:
@@ -195,21 +218,21 @@ class _Stripper:
         return not names.isdisjoint(_SINGLE | vocab.MEDIA_KEYS) or (bool(types) and types <= _FILES)
 
 
-def _proves(key: str, value: object) -> bool:
+def proves(key: str, value: object) -> bool:
     """Whether a key holds a signature (LD signatures) or an integrity proof (FEP-8b32) of the object it stands in."""
     name = local_name(key.lower())
     each = [one for one in values(value) if isinstance(one, dict)]
     return bool(each) and (name in _PROOFS or any(local_name(k.lower()) in _PROVES for one in each for k in one))
 
 
-def _plain_json(value: object) -> object:
-    """A context as it was, of repeated keys the last value."""
+def plain_json(value: object) -> object:
+    """A part of a document as it is, as plain JSON: of repeated keys the last value."""
     if isinstance(value, Repeated):
-        return _plain_json(value.values[-1])
+        return plain_json(value.values[-1])
     if isinstance(value, dict):
-        return {key: _plain_json(each) for key, each in value.items()}
+        return {key: plain_json(each) for key, each in value.items()}
     if isinstance(value, list):
-        return [_plain_json(each) for each in value]
+        return [plain_json(each) for each in value]
     return _number(value)
 
 
