@@ -24,7 +24,8 @@ def at_odds(document: Document, settings: File) -> Iterator[Problem]:
 def _problem(
     document: Document, place: Place, message: str, expected: str | None = None, hint: str | None = None
 ) -> Problem:
-    line, column, node = document.nearest(place)
+    node = document.find(place)
+    line, column, node = document.nearest(place, key=node is not None and node.entries is not None)
     return document.problem(line, column, message.replace("{text}", node.quoted), expected, hint)
 
 

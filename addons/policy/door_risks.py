@@ -40,7 +40,7 @@ def warning(
     document: Document, place: Place, message: str, expected: str | None = None, hint: str | None = None
 ) -> Problem:
     """A warning at ``place``, or at the last thing on the way there."""
-    line, column, _ = document.nearest(place)
+    line, column, _ = document.nearest(place, key=len(place) == 2 and place[0] == "doors")
     return replace(document.problem(line, column, message, expected, hint), warning=True)
 
 
@@ -153,12 +153,11 @@ def _impatient(document: Document, settings: File) -> Iterator[Problem]:
 
 def _idle(document: Document, settings: File) -> Iterator[Problem]:
     doors = settings.doors
-    if doors.validate_ is not None and doors.pictrs is not None:
-        if doors.validate_.judges == "scanned" and settings.scan == "federation":
-            message = (
-                "validate judges nothing here: the pict-rs door judges what is federated, and nobody scans the rest"
-            )
-            yield warning(document, ("doors", "validate"), message, "judges: everything, or no validate")
+    validate = doors.validate_
+    if validate is not None and validate.judges == "scanned" and settings.scan == "federation":
+        # Without the pict-rs door this would be an error.
+        message = "validate judges nothing here: the pict-rs door judges what is federated, and nobody scans the rest"
+        yield warning(document, ("doors", "validate"), message, "judges: everything, or no validate")
     if doors.fetch is not None and 443 not in doors.fetch.ports:
         message = "without port 443 the server can fetch nothing by https"
         yield warning(document, ("doors", "fetch", "ports"), message, "443 among them")

@@ -133,55 +133,6 @@ def test_environment_variables_are_typed_after_they_are_put_in() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "problem"),
-    [
-        ("server: {upstream: 'http://127.0.0.1:2', listen: '127.0.0.1:2'}", "1:20: "),
-        ("server: {upstream: 'http://localhost:2', listen: '0.0.0.0:2'}", "1:20: "),
-        ("server: {upstream: 'http://[::1]:2', listen: '[::]:2'}", "1:20: "),
-        ("server: {upstream: 'http://lemmy:2', listen: 'lemmy:2'}", "1:20: "),
-        ("server: {upstream: 'http://127.0.0.1', listen: '127.0.0.1:80'}", "1:20: "),
-    ],
-)
-def test_forwarding_to_itself_is_refused(text: str, problem: str) -> None:
-    (found,) = _problems(text)
-    assert found.startswith(problem)
-    assert found.endswith("is where fediward itself listens: it would forward to itself")
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "server: {upstream: 'http://127.0.0.1:1', listen: '127.0.0.1:2'}",
-        "server: {upstream: 'http://10.0.0.1:2', listen: '127.0.0.1:2'}",
-        "server: {upstream: 'http://lemmy:2', listen: '0.0.0.0:2'}",
-        "server: {upstream: 'http://127.0.0.2:2', listen: '127.0.0.1:2'}",
-    ],
-)
-def test_forwarding_elsewhere_is_not(text: str) -> None:
-    _config(text)
-
-
-@pytest.mark.parametrize(
-    ("text", "problems"),
-    [
-        ("fetch: {max_bytes: 512MiB}", []),
-        ("fetch: {max_bytes: 513MiB}", ["2:20: fetch.max_bytes (513MiB) is more than limits.memory (512MiB)"]),
-        ("limits: {memory: 40MiB}", []),
-        ("limits: {memory: 39MiB}", ["2:18: fetch.max_bytes (40MiB) is more than limits.memory (39MiB)"]),
-        (
-            "limits: {memory: 16MiB, body: 17MiB}\nfetch: {max_bytes: 1MiB}",
-            ["2:31: limits.body (17MiB) is more than limits.memory (16MiB)"],
-        ),
-    ],
-)
-def test_what_must_fit_into_memory(text: str, problems: list[str]) -> None:
-    if problems:
-        assert _problems(SERVER + text) == problems
-    else:
-        _config(SERVER + text)
-
-
-@pytest.mark.parametrize(
     ("text", "problems"),
     [
         (
@@ -248,80 +199,6 @@ def test_a_detector_is_not_turned_off_unsaid(detector: str) -> None:
     assert f'2:14: "{detector}:" has nothing behind it' in _problems(f"{SERVER}classifier: {{{detector}: }}\n{rules}")
     assert getattr(_config(f"{SERVER}classifier: {{{detector}: null}}\n{rules}").classifier, detector) is None
     assert getattr(_config(f"{SERVER}classifier: {{{detector}: {{}}}}\n{rules}").classifier, detector) is not None
-
-
-def test_paths_start_from_the_files_folder(tmp_path: Path) -> None:
-    (tmp_path / "lists").mkdir()
-    (tmp_path / "lists" / "h.csv").write_text("kind,hash,source,note\n")
-    config = _config(
-        SERVER + "ledger: {url: 'sqlite:///data/l.db'}\n"
-        "classifier: {clip: {pretrained: ./w.pt}, hashes: [{name: ours, file: lists/h.csv, distance: 20}]}\n",
-        tmp_path,
-    )
-    assert config.classifier.hashes[0].file == tmp_path / "lists" / "h.csv"
-    assert config.classifier.hashes[0].distance == 20
-    assert config.classifier.clip is not None
-    assert Path(config.classifier.clip.pretrained) == tmp_path / "w.pt"
-    assert config.ledger.url == f"sqlite:///{tmp_path}/data/l.db"
-
-
-@pytest.mark.parametrize(
-    ("url", "placed"),
-    [
-        ("sqlite:////var/l.db", "sqlite:////var/l.db"),
-        ("sqlite://", "sqlite://"),
-        ("sqlite:///:memory:", "sqlite:///:memory:"),
-        ("postgresql://h/d", "postgresql://h/d"),
-        ("sqlite:///l.db", "sqlite:////etc/fediward/l.db"),
-    ],
-)
-def test_ledger_urls(url: str, placed: str) -> None:
-    assert _config(f"{SERVER}ledger: {{url: '{url}'}}").ledger.url == placed
-
-
-@pytest.mark.parametrize(
-    ("pretrained", "placed"),
-    [
-        ("openai", "openai"),
-        ("/w.pt", "/w.pt"),
-        ("w.safetensors", "/etc/fediward/w.safetensors"),
-        ("laion2b_s32b_b82k",) * 2,
-    ],
-)
-def test_checkpoints(pretrained: str, placed: str) -> None:
-    clip = _config(f"{SERVER}classifier: {{clip: {{pretrained: {pretrained}}}}}").classifier.clip
-    assert clip is not None
-    assert clip.pretrained == placed
-
-
-def test_hash_lists_must_be_there_and_have_names_of_their_own(tmp_path: Path) -> None:
-    (tmp_path / "h.csv").write_text("kind,hash,source,note\n")
-    text = SERVER + "classifier: {hashes: [{name: a, file: h.csv}, {name: a, file: gone.csv}]}\n"
-    assert _problems(text, tmp_path) == [
-        '2:54: two hash lists are named "a"',
-        '2:63: there is no file "gone.csv", or it cannot be read',
-    ]
-
-
-def test_a_worker_needs_no_hash_lists_but_its_keys(tmp_path: Path) -> None:
-    proofs = "{nats: tls://a, nkey: k, tls: {ca: c, cert: d, key: e}}"
-    text = f"{SERVER}classifier: {{hashes: [{{name: h, file: h.csv}}], workers: {proofs}}}\n"
-    path = tmp_path / "c.yaml"
-    path.write_text(text)
-    with pytest.raises(ConfigError) as caught:
-        load(path, env={}, lists=False)
-    assert [problem.message for problem in caught.value.problems] == [
-        f'there is no file "{name}", or it cannot be read' for name in "kcde"
-    ]
-    for name in "kcde":
-        (tmp_path / name).touch()
-    workers = load(path, env={}, lists=False).classifier.workers
-    assert workers is not None
-    assert workers.tls is not None
-    assert (workers.nkey, workers.creds) == (tmp_path / "k", None)
-    assert (workers.tls.ca, workers.tls.cert, workers.tls.key) == (tmp_path / "c", tmp_path / "d", tmp_path / "e")
-    with pytest.raises(ConfigError, match=r"h\.csv"):
-        load(path, env={})
 
 
 @pytest.mark.parametrize(
@@ -405,6 +282,10 @@ def test_the_policy_is_compiled_from_it() -> None:
         "rules: [{name: a, when: {clip.minor: 1, nudity.explicit: 1}, do: drop}]",
         "concepts: {preset: child-safety, clip.x: {prompts: [a], against: [b]}}",
         "classifier: {clip: {model: RN50}}",
+        "doors: {fetch: {listen: 'a:5'}}",
+        "doors: {upload: {max_bytes: 1MiB}}",
+        "look_ahead: {links: never}",
+        "look_ahead: {objects: never}",
     ],
 )
 def test_the_policys_version_hangs_on_what_decisions_hang_on(text: str) -> None:
@@ -412,11 +293,62 @@ def test_the_policys_version_hangs_on_what_decisions_hang_on(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["ledger: {keep: 5d}", "classifier: {queue: 7}", "classifier: {workers: tls://a}", "# a comment"]
+    "text",
+    [
+        *("ledger: {keep: 5d}", "classifier: {queue: 7}", "classifier: {workers: tls://a}", "# a comment"),
+        *("doors: {upload: {contact: me}}", "look_ahead: {links: always, objects: always}"),
+    ],
 )
 def test_and_on_nothing_else(text: str) -> None:
     elsewhere = Path("/elsewhere")
     assert _config(SERVER).policy().version == _config(SERVER + text, elsewhere).policy().version
+
+
+PICTRS = "listen: 'a:3', upstream: 'http://a:4', origin: 'a:5', origin_url: 'http://a:5'"
+VALIDATE = "judges: everything, listen: 'a:6'"
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "alike"),
+    [
+        ("fetch: {listen: 'a:3'}", "fetch: {listen: 'a:4', clients: 10.0.0.1, ca: x}", True),
+        ("fetch: {listen: 'a:3'}", "fetch: {listen: 'a:3', deadline: 7s}", False),
+        ("fetch: {listen: 'a:3'}", "fetch: {listen: 'a:3', ports: [443, 8443]}", False),
+        ("fetch: {listen: 'a:3'}", "fetch: {listen: 'a:3', tunnels: {hosts: b}}", False),
+        (f"pictrs: {{{PICTRS}}}", f"pictrs: {{{PICTRS}, api_key: hunter2, look_back: false}}", True),
+        (f"pictrs: {{{PICTRS}}}", f"pictrs: {{{PICTRS}, deadline: 7s}}", False),
+        (f"validate: {{{VALIDATE}}}", f"validate: {{{VALIDATE}, secret: hunter2hunter2hunter2}}", True),
+        (f"validate: {{{VALIDATE}}}", f"validate: {{{VALIDATE}, deadline: 7s}}", False),
+    ],
+)
+def test_the_policys_version_hangs_on_no_address_and_no_secret_of_a_door(one: str, other: str, alike: bool) -> None:
+    versions = {_config(f"{SERVER}doors: {{{text}}}").policy().version for text in (one, other)}
+    assert (len(versions) == 1) is alike
+
+
+def test_the_policys_version_hangs_on_where_strip_takes_effect() -> None:
+    lemmy = "server: {upstream: 'http://b:1', listen: 'b:2', software: lemmy, image_mode: proxy}\n"
+    with_door = _config(f"{lemmy}doors: {{pictrs: {{{PICTRS}}}}}")
+    assert "inbox" in with_door.strips
+    assert with_door.policy().strips == with_door.strips
+    assert "inbox" not in _config(lemmy).strips
+
+
+@pytest.mark.parametrize(
+    ("software", "doors", "look_ahead", "links", "objects"),
+    [
+        ("lemmy", "", "", True, True),
+        ("lemmy", "fetch: {listen: 'a:3'}", "", True, False),
+        ("mastodon", "", "", True, True),
+        ("mastodon", "fetch: {listen: 'a:3'}", "", False, False),
+        ("mastodon", "fetch: {listen: 'a:3'}", "links: always, objects: always", True, True),
+        ("lemmy", "", "links: never, objects: never", False, False),
+    ],
+)
+def test_what_is_looked_ahead_at(software: str, doors: str, look_ahead: str, links: bool, objects: bool) -> None:
+    server = f"server: {{upstream: 'http://127.0.0.1:1', listen: '127.0.0.1:2', software: {software}}}\n"
+    config = _config(f"{server}doors: {{{doors}}}\nlook_ahead: {{{look_ahead}}}")
+    assert (config.look_ahead_links, config.look_ahead_objects) == (links, objects)
 
 
 def test_nothing_in_it_can_be_changed() -> None:
@@ -433,3 +365,26 @@ def test_a_secret_is_not_in_what_it_prints() -> None:
     assert config.classifier.workers is not None
     assert config.classifier.workers.nats == ("tls://u:hunter2@h",)
     assert "hunter2" not in repr(config)
+    doors = f"doors: {{pictrs: {{{PICTRS}, api_key: '${{WORD}}'}}, validate: {{{VALIDATE}, secret: '${{WORD}}'}}}}"
+    config = _config(SERVER + doors, WORD="hunter2-hunter2-hunter2")
+    assert config.doors.pictrs is not None
+    assert config.doors.validate_ is not None
+    assert config.doors.pictrs.api_key == config.doors.validate_.secret == "hunter2-hunter2-hunter2"
+    assert "hunter2" not in repr(config)
+
+
+def test_a_secret_in_the_file_itself_is_in_no_problem() -> None:
+    pictrs, validate = f"{{{PICTRS}, api_key: 'hunter2 2'}}", "{secret: hunter2, listen: x}"
+    text = f"{SERVER}doors: {{pictrs: {pictrs}, validate: {validate}, y: z}}\n"
+    with pytest.raises(ConfigError) as caught:
+        _config(text)
+    assert len(caught.value.problems) == 4
+    assert "hunter2" not in repr(caught.value.problems)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_the_authoritys_folder_starts_from_the_files() -> None:
+    for ca, placed in (("", "/etc/fediward/fediward-ca"), (", ca: x", "/etc/fediward/x"), (", ca: /x", "/x")):
+        door = _config(f"{SERVER}doors: {{fetch: {{listen: 'a:3'{ca}}}}}").doors.fetch
+        assert door is not None
+        assert door.ca == Path(placed)

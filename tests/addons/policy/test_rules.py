@@ -1,5 +1,6 @@
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -177,6 +178,30 @@ IMAGE = MediaRef("https://a.example/i.png", "image", "/attachment/0", sensitive=
 )
 def test_whether_a_condition_holds(when: str, holds: bool) -> None:
     assert compile_test(_rule(when).when)(CONTEXT, IMAGE, {"clip.a": 0.6, "hash.ours": 1.0}) is holds
+
+
+@pytest.mark.parametrize(
+    ("asked", "address", "holds"),
+    [
+        ("198.51.100.0/24", "198.51.100.0", True),
+        ("198.51.100.0/24", "198.51.100.255", True),
+        ("198.51.100.0/24", "198.51.101.0", False),
+        ("198.51.100.0/24", "::ffff:198.51.100.7", True),
+        ("'::ffff:198.51.100.0/120'", "198.51.100.7", True),
+        ("'::/0'", "198.51.100.7", False),
+        ("0.0.0.0/0", "2001:db8::1", False),
+        ("198.51.100.7", "198.51.100.7", True),
+        ("198.51.100.7", "198.51.100.8", False),
+        ("'2001:db8::/32'", "2001:0DB8::1", True),
+        ("'fe80::/10'", "fe80::1%eth0", True),
+        ("[192.0.2.1, '2001:db8::/32']", "2001:db8::1", True),
+        ("0.0.0.0/0", None, False),
+        ("0.0.0.0/0", "unknown", False),
+    ],
+)
+def test_who_is_within_a_network(asked: str, address: str | None, holds: bool) -> None:
+    test = compile_test(_rule(f"{{address: {asked}}}").when)
+    assert test(replace(CONTEXT, address=address), IMAGE, {}) is holds
 
 
 def test_hash_star_is_no_symbol_of_another_detector() -> None:

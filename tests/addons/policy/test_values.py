@@ -166,3 +166,58 @@ def test_durations_at_the_bounds_and_one_past() -> None:
     assert _refused(parse, "60.001s")[:2] == ("{text} is too long", "from 100ms to 60s")
     assert _refused(parse, 4)[2] == 'did you mean "4s"?'
     assert _refused(parse, None)[0] == "{text} is not a duration"
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("2001:DB8::1", "2001:db8::1"),
+        ("fe80::1%eth0", "fe80::1%eth0"),
+        ("", "None"),
+        ("a.example", "None"),
+        ("192.0.2.1/32", "None"),
+    ],
+)
+def test_ip_addresses(text: str, address: str) -> None:
+    assert str(values.ip(text)) == address
+
+
+@pytest.mark.parametrize(
+    ("text", "network"),
+    [
+        ("192.0.2.0/24", "192.0.2.0/24"),
+        ("192.0.2.1", "192.0.2.1/32"),
+        ("::ffff:192.0.2.0/120", "192.0.2.0/24"),
+        ("::ffff:0:0/96", "0.0.0.0/0"),
+        ("::ffff:0:0/95", None),
+        ("::/0", "::/0"),
+        ("2001:db8::/32", "2001:db8::/32"),
+    ],
+)
+def test_networks_of_mapped_addresses_are_those_of_ipv4(text: str, network: str | None) -> None:
+    if network is None:
+        assert _refused(values.network, text)[2] == "the bits behind the prefix must be 0"
+    else:
+        assert str(values.network(text)) == network
+
+
+@pytest.mark.parametrize(
+    ("network", "wide"),
+    [
+        ("0.0.0.0/0", True),
+        ("198.0.0.0/15", True),
+        ("198.51.0.0/16", False),
+        ("10.0.0.0/8", False),
+        ("10.0.0.0/7", True),
+        ("100.64.0.0/10", False),
+        ("::/0", True),
+        ("2001:da8::/31", True),
+        ("2001:db8::/32", False),
+        ("fc00::/7", False),
+        ("fe80::/10", False),
+    ],
+)
+def test_how_wide_a_network_lets_strangers_in(network: str, wide: bool) -> None:
+    assert values.reaches_strangers(values.network(network)) is wide
