@@ -23,7 +23,9 @@ ERROR_TEXTS = {
 
 
 class MalformedHeadError(ValueError):
-    """A request head that parsers read in different ways, or not at all: refused with 400."""
+    """A request head that parsers read in different ways, or not at all: refused with ``status``."""
+
+    status = 400
 
 
 def read_head(lines: list[bytes], size: int) -> http.Request:

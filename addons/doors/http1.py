@@ -1,10 +1,12 @@
 """HTTP/1 on both sides of a door, with the bounds that mitmproxy's own connections lack: head size, trailers, waits."""
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import h11
+from mitmproxy import http
 from mitmproxy.connection import ConnectionState
 from mitmproxy.net.http import http1
 from mitmproxy.proxy import commands, events, layer
@@ -81,7 +83,9 @@ class _BoundedBody(_http1.Http1Connection):
                         return  # what was read ended the reading: too large, or the other side is gone
             else:
                 assert isinstance(part, h11.EndOfMessage)
-                yield ReceiveHttp(self.ReceiveEndOfMessage(self.stream_id))
+                # A CONNECT has no end of its own: what follows is the tunnel.
+                if self.request is None or self.request.method != "CONNECT":
+                    yield ReceiveHttp(self.ReceiveEndOfMessage(self.stream_id))
                 yield from self.mark_done(request=is_request, response=not is_request)
                 return
 
@@ -100,6 +104,8 @@ class DoorServer(_BoundedBody, _http1.Http1Server):
         self.bounds = bounds
         self.clock = clock
         self.delivery = False
+        self.whole: float | None = None
+        """Seconds that the whole of a body that is gathered may take."""
         self._heard = self.last_answer = clock()
         self._phase_began = self._heard
         self._lingered = 0
@@ -140,7 +146,7 @@ class DoorServer(_BoundedBody, _http1.Http1Server):
                 yield commands.CloseConnection(self.conn)
                 return
         elif self.state == self.read_body:
-            if now - (self._phase_began if self.delivery else self._heard) > bounds.body_time:
+            if now - self._heard > bounds.body_time or now - self._phase_began > (self.whole or math.inf):
                 yield from self.refuse(408, "the request body took too long")
                 yield ReceiveHttp(RequestProtocolError(self.stream_id, "body too slow", ErrorCode.CLIENT_DISCONNECTED))
         elif now - self._heard > bounds.quiet_time:
@@ -186,14 +192,17 @@ class DoorServer(_BoundedBody, _http1.Http1Server):
         if lines is None:
             return
         try:
-            request = self.request = read_head([bytes(line) for line in lines], before - len(self.buf))
+            request = self.request = self.read_request([bytes(line) for line in lines], before - len(self.buf))
             size = http1.expected_http_body_size(request)
         except ValueError as error:
             self.request = None
-            reason = str(error) if isinstance(error, MalformedHeadError) else "the request head is malformed"
-            yield from self.refuse(400, reason)
+            known = (
+                error if isinstance(error, MalformedHeadError) else MalformedHeadError("the request head is malformed")
+            )
+            yield from self.refuse(known.status, str(known))
             return
-        self.delivery = is_delivery(request.method, request.path, request.headers.get_all("content-type"))
+        self.delivery = self.gathers(request)
+        self.whole = self.bounds.body_time if self.delivery else None
         self._phase_began = self.clock()
         # The body's state comes first: what the stream answers to the head may already end the reading.
         self.body_reader = StrictChunkedReader() if size is None else _http1.make_body_reader(size)
@@ -201,6 +210,14 @@ class DoorServer(_BoundedBody, _http1.Http1Server):
         yield ReceiveHttp(RequestHeaders(self.stream_id, request, size == 0))
         if self.state == self.read_body:
             yield from self.state(event)
+
+    def read_request(self, lines: list[bytes], size: int) -> http.Request:
+        """The request whose head, of ``size`` bytes, has these lines. Raises MalformedHeadError."""
+        return read_head(lines, size)
+
+    def gathers(self, request: http.Request) -> bool:
+        """Whether this request's body is gathered before it goes on."""
+        return is_delivery(request.method, request.path, request.headers.get_all("content-type"))
 
     def broken(self, message: str) -> layer.CommandGenerator[None]:
         """400, and the stream hears that its client is gone."""

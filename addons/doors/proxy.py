@@ -91,11 +91,13 @@ def hooks_of(master: Master, mode: mode_specs.ProxyMode) -> _Hooks:
 class Door:
     """One listener and the addons that see what comes there, and nothing of other doors.
 
-    ``mode``: as mitmproxy writes it: ``door:http://upstream@host:port``, ``fetch@host:port``.
+    ``mode``: as mitmproxy writes it: ``door:http://upstream@host:port``, ``fetch@host:port``. ``tls``: what answers
+    mitmproxy's TLS hooks there, if not the master's.
     """
 
     mode: str
     addons: tuple[object, ...]
+    tls: object | None = None
 
 
 class DoorHandler(mode_servers.ProxyConnectionHandler):
@@ -104,7 +106,7 @@ class DoorHandler(mode_servers.ProxyConnectionHandler):
     flush_time = 30.0
     """Seconds that a closed connection may take to read what it was sent last."""
 
-    def __init__(self, master: Master, reader: Any, writer: Any, mode: DoorMode, hooks: _Hooks) -> None:
+    def __init__(self, master: Master, reader: Any, writer: Any, mode: mode_specs.ProxyMode, hooks: _Hooks) -> None:
         plain: Any = SimpleNamespace(**{name: getattr(master.options, name) for name in _OPTIONS})
         super().__init__(master, reader, writer, plain, mode)  # type: ignore[no-untyped-call]  # mitmproxy's own
         self.hooks = hooks
@@ -270,7 +272,9 @@ class DoorMaster(Master):
         # Loaded like any addon of mitmproxy's, but a door's own hooks are only called for its own connections.
         addons = list(dict.fromkeys(addon for door in doors for addon in door.addons))
         self.addons.add(self.proxyserver, tls, *addons, self._opened)
-        self.hooks = {door.mode: _Hooks([self.proxyserver, tls, *door.addons, self._opened]) for door in doors}
+        self.hooks = {
+            door.mode: _Hooks([self.proxyserver, door.tls or tls, *door.addons, self._opened]) for door in doors
+        }
         self.options.update(
             mode=[door.mode for door in doors],
             keep_host_header=True,
