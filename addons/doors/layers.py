@@ -4,7 +4,7 @@ import base64
 import hashlib
 import hmac
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mitmproxy import http
 from mitmproxy.connection import Server
@@ -25,7 +25,7 @@ from mitmproxy.proxy.layers.http._events import (
 from mitmproxy.proxy.layers.tcp import TCPLayer
 from mitmproxy.proxy.mode_specs import ReverseMode
 
-from addons.doors.heads import error_response
+from addons.doors.answers import refusal
 from addons.doors.http1 import Bounds, DoorClient, DoorServer
 from addons.fetching.budget import BudgetSpentError, Lease, MemoryBudget
 
@@ -34,6 +34,25 @@ REUSE_SECONDS = 1.0
 """How long a connection to the server may have been idle: servers close theirs after 2 s (gunicorn) and more."""
 UNJUDGED = "fediward.unjudged"
 """Flow metadata: the policy lets this delivery by unjudged, since there was no memory to gather it."""
+GATHER = "fediward.gather"
+"""Flow metadata: a :class:`Gather`, which an addon's ``requestheaders`` puts there where a body that is no delivery is
+to be gathered; the request's ``stream`` stays off."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gather:
+    """How a body is gathered: at most ``limit`` bytes under ``budget``, within ``seconds`` for the whole of it.
+
+    ``large`` and ``busy`` make the answers where it is larger, or the budget has no room; None lets it by unjudged.
+    ``ahead``: the length that it says is taken from the budget before it comes.
+    """
+
+    limit: int
+    budget: MemoryBudget
+    large: Callable[[http.HTTPFlow], http.Response | None]
+    busy: Callable[[http.HTTPFlow], http.Response | None]
+    seconds: float
+    ahead: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +67,16 @@ class Rules:
     budget: MemoryBudget
     busy: Callable[[http.HTTPFlow], http.Response | None]
     refuse_large: bool = True
+    deliveries: Gather = field(init=False)
+    """How deliveries are gathered."""
+
+    def __post_init__(self) -> None:
+        gather = Gather(self.bounds.body, self.budget, self._large, self.busy, self.bounds.body_time)
+        object.__setattr__(self, "deliveries", gather)
+
+    def _large(self, flow: http.HTTPFlow) -> http.Response | None:
+        message = f"a delivery may have {self.bounds.body} bytes at most"
+        return refusal(413, message) if self.refuse_large else None
 
 
 def is_websocket(request: http.Request, response: http.Response | None = None) -> bool:
@@ -63,7 +92,7 @@ def is_websocket(request: http.Request, response: http.Response | None = None) -
 
 
 class DoorStream(http_layers.HttpStream):
-    """One request and its answer. A delivery's body is gathered up to the bound; no other body is kept."""
+    """One request and its answer. Bodies of deliveries, and what an addon asks for, are gathered within bounds."""
 
     def __init__(self, context: Context, stream_id: int, rules: Rules, client: DoorServer) -> None:
         super().__init__(context, stream_id)
@@ -80,30 +109,53 @@ class DoorStream(http_layers.HttpStream):
             self.flow.response.headers["Connection"] = "close"
             yield from self._finish(http1.assemble_response(self.flow.response))
             return True
-        if not self.client_side.delivery:
+        gather = self.gather()
+        if gather is None:
             return False
-        size = len(self.request_body_buf)
+        size = told = len(self.request_body_buf)
         if not size and "content-length" in self.flow.request.headers:
-            size = int(self.flow.request.headers["content-length"])  # its form was checked with the head
-        if size > self.rules.bounds.body:
-            if not self.rules.refuse_large:
-                yield from self._let_by()
-                return False
-            yield from self._finish(error_response(413, f"a delivery may have {self.rules.bounds.body} bytes at most"))
-            return True
+            told = int(self.flow.request.headers["content-length"])  # its form was checked with the head
+        if told > gather.limit:
+            return (yield from self._answer(gather.large(self.flow)))
+        size = told if gather.ahead else size
         try:
             if self.lease is None:
-                self.lease = self.rules.budget.take(size)
+                self.lease = gather.budget.take(size)
             elif size > self.lease.size:
                 self.lease.grow(size - self.lease.size)
         except BudgetSpentError:
-            answer = self.rules.busy(self.flow)
-            if answer is not None:
-                answer.headers["Connection"] = "close"
-                yield from self._finish(http1.assemble_response(answer))
-                return True
-            yield from self._let_by()
+            return (yield from self._answer(gather.busy(self.flow)))
         return False
+
+    def gather(self) -> Gather | None:
+        """How this body is gathered, if it is."""
+        asked: Gather | None = self.flow.metadata.get(GATHER)
+        return asked or (self.rules.deliveries if self.client_side.delivery else None)
+
+    def check_killed(self, emit_error_hook: bool) -> layer.CommandGenerator[bool]:
+        """mitmproxy asks this after each hook: after the head's, what an addon made of it holds at once, before a
+        client is told to go on (Expect) or sends anything."""
+        if (yield from super().check_killed(emit_error_hook)):
+            return True
+        headers = self.flow.request.headers
+        if self.client_state != self.state_wait_for_request_headers or headers.get("content-length") == "0":
+            return False
+        if (gather := self.flow.metadata.get(GATHER)) is not None:
+            self.client_side.whole = gather.seconds
+        elif self.flow.response is None:
+            return False
+        if "content-length" not in headers and "transfer-encoding" not in headers:
+            return False
+        return (yield from self.check_body_size(True))
+
+    def _answer(self, answer: http.Response | None) -> layer.CommandGenerator[bool]:
+        """Answer instead of gathering, or let it by unjudged. True: it was answered."""
+        if answer is None:
+            yield from self._let_by()
+            return False
+        answer.headers["Connection"] = "close"
+        yield from self._finish(http1.assemble_response(answer))
+        return True
 
     def _finish(self, answer: bytes) -> layer.CommandGenerator[None]:
         self.request_body_buf.clear()
@@ -116,7 +168,9 @@ class DoorStream(http_layers.HttpStream):
         """Stop gathering and stream, as mitmproxy does for large bodies."""
         self.flow.metadata[UNJUDGED] = True
         self.flow.request.stream = True
-        self.client_side.delivery = False  # from here on it is timed like any other stream
+        self.flow.metadata.pop(GATHER, None)
+        self.client_side.delivery = False
+        self.client_side.whole = None  # from here on it is timed like any other stream
         self._release()
         if self.request_body_buf:
             gathered = bytes(self.request_body_buf)
@@ -262,4 +316,4 @@ def speak_http1(nextlayer: layer.NextLayer, rules: Rules) -> None:
     nextlayer.layer = DoorLayer(context, rules)
 
 
-__all__ = ["UNJUDGED", "DoorLayer", "Rules", "is_websocket", "speak_http1"]
+__all__ = ["GATHER", "UNJUDGED", "DoorLayer", "Gather", "Rules", "is_websocket", "speak_http1"]

@@ -27,7 +27,7 @@ class Paths:
     def __init__(self, software: str) -> None:
         rows = [row for row in ENDPOINTS if software in row.software or software == "generic"]
         self.forms = any(row.path == FORMS for row in rows)
-        self._software = software
+        self.software = software
         # The more telling first: a row that names a path before one that ends in a star, an upload before a post.
         rows = sorted(rows, key=lambda row: (row.path.endswith("*"), _STRENGTH.index(row.kind)))
         self._rows = [(re.compile(_pattern(row.path)), row) for row in rows if row.path.startswith("/")]
@@ -45,7 +45,7 @@ class Paths:
 
     def named(self, row: Endpoint) -> str:
         """Whose errors are spoken at a row: ours, or for ``generic`` the first that has it."""
-        return row.software[0] if self._software == "generic" else self._software
+        return row.software[0] if self.software == "generic" else self.software
 
 
 def _pattern(path: str) -> str:

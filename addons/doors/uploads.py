@@ -88,15 +88,14 @@ class Uploads:
 
     # -- before the body -----------------------------------------------------------------------------------------------
 
-    def on_head(self, request: Request, what: What) -> Refusal | None:
-        """What the rules on context alone make of it, before its body is read."""
-        passage = self.gate.on_context(self._context(request, what))
-        return self._refusal(passage, what) if passage else None
+    def on_head(self, request: Request, what: What) -> Passage | None:
+        """What the rules on context alone decide before its body is read; None where they decide nothing."""
+        return self.gate.on_context(self._context(request, what))
 
     def unsupported(self, request: Request) -> Refusal | None:
         """It brings a file in a way that cannot be judged (in pieces, or by an address where a video is)."""
         message = "resumable uploads and imports of videos are not judged"
-        return self._refusal(self.failed(request, "upload", Cause.UNSUPPORTED, message), "upload")
+        return self.refusal(self.failed(request, "upload", Cause.UNSUPPORTED, message), "upload")
 
     def encoded(self, request: Request) -> Refusal | None:
         """Servers differ on whether they undo a request's Content-Encoding: only one without is judged."""
@@ -107,14 +106,14 @@ class Uploads:
     def too_large(self, request: Request, what: What, limit: int) -> Refusal | None:
         """Its body is larger than ``limit`` bytes."""
         passage = self.failed(request, what, Cause.TOO_LARGE, f"more than {limit} bytes (doors.upload.max_bytes)")
-        refusal = self._refusal(passage, what)
+        refusal = self.refusal(passage, what)
         if refusal is None or passage.undecided:
             return refusal
         return Refusal(413, f"This {_name(what)} is too large: {limit >> 20} MiB are the most (decision {passage.id}).")
 
     def busy(self, request: Request, what: What, message: str) -> Refusal | None:
         """There is no room for it just now."""
-        return self._refusal(self.failed(request, what, Cause.BUSY, message), what)
+        return self.refusal(self.failed(request, what, Cause.BUSY, message), what)
 
     def failed(self, request: Request, what: What, cause: Cause, message: str) -> Passage:
         """What the policy makes of a request of which nothing was judged."""
@@ -143,7 +142,7 @@ class Uploads:
             self.gate.ledger.count("upload", "malformed")
             return malformed(str(error))
         except TimeoutError:
-            return self._refusal(self.failed(request, what, Cause.TIMEOUT, "not read in time"), what)
+            return self.refusal(self.failed(request, what, Cause.TIMEOUT, "not read in time"), what)
         except ReadersBusyError as error:
             return self.busy(request, what, str(error))
         if not (contents.files or contents.found.refs or contents.found.causes):
@@ -209,7 +208,7 @@ class Uploads:
         passage = self.gate.decided(
             context, media, started=started, began=began, causes=[*causes, *more], session=request.session
         )
-        return self._refusal(passage, what)
+        return self.refusal(passage, what)
 
     async def _file(self, index: int, data: bytes, lease: Lease, sensitive: bool, left: float) -> Medium | None:
         """One file judged; None: a sound without a picture in it is no medium."""
@@ -222,7 +221,8 @@ class Uploads:
     def _context(self, request: Request, what: What) -> Context:
         return Context("upload", types=(what.title(),), software=self.settings.software, address=request.peer)
 
-    def _refusal(self, passage: Passage, what: What) -> Refusal | None:
+    def refusal(self, passage: Passage, what: What) -> Refusal | None:
+        """Why it goes no further, for what was decided; None: it may."""
         if passage.passes:
             return None
         words = undecided if passage.undecided else refused
