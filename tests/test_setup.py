@@ -375,6 +375,16 @@ def test_scripts_can_be_run(script: str) -> None:
     subprocess.run(["bash", "-n", ROOT / script], check=True)
 
 
+def ci(clone: Clone) -> None:
+    """CI's script, on a machine that has all it needs, before tests that only say how they were run."""
+    (clone.root / ".ci").mkdir()
+    shutil.copy(ROOT / ".ci/run", clone.root / ".ci/run")
+    (clone.root / "tests/run").write_text('echo "tests ran, $# words, no skip: $FEDIWARD_NO_SKIP"\n')
+    for name in ("ls", "ffmpeg", "exiftool", "magick"):
+        clone.tool(name, "exit 0")
+    clone.tool("pict-rs", "echo pict-rs 0.5.25")
+
+
 @pytest.mark.parametrize(
     ("there", "works_at", "user", "asked", "code"),
     [
@@ -388,9 +398,7 @@ def test_scripts_can_be_run(script: str) -> None:
 def test_ci_installs_what_is_missing(
     clone: Clone, there: bool, works_at: int, user: int, asked: list[str], code: int
 ) -> None:
-    (clone.root / ".ci").mkdir()
-    shutil.copy(ROOT / ".ci/run", clone.root / ".ci/run")
-    (clone.root / "tests/run").write_text('echo "tests ran, $# words, no skip: $FEDIWARD_NO_SKIP"\n')
+    ci(clone)
     log = shlex.quote(str(clone.log))
     count = f"$(grep -c '^install' {log})"
     stands_in = {
@@ -410,6 +418,51 @@ def test_ci_installs_what_is_missing(
         )
     else:
         assert done.stdout == "tests ran, 0 words, no skip: 1\n"
+
+
+@pytest.mark.parametrize(
+    ("missing", "package"),
+    [("ffmpeg", "ffmpeg"), ("exiftool", "libimage-exiftool-perl"), ("magick", "imagemagick")],
+)
+def test_ci_installs_what_pict_rs_needs(clone: Clone, missing: str, package: str) -> None:
+    ci(clone)
+    (clone.bin / missing).unlink()
+    clone.tool("apt-get", f'for last; do :; done; echo "$1 $last" >>{shlex.quote(str(clone.log))}')
+    clone.tool("id", "echo 0")
+    assert clone.run(str(clone.root / ".ci/run")).returncode == 0
+    assert clone.asked() == [f"install {package}"]
+
+
+def test_ci_takes_the_older_imagemagick(clone: Clone) -> None:
+    ci(clone)
+    (clone.bin / "magick").rename(clone.bin / "convert-im6.q16")
+    assert clone.run(str(clone.root / ".ci/run")).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("there", "cargo", "code", "said"),
+    [
+        ("pict-rs 0.5.25", None, 0, ""),
+        ("pict-rs 0.5.24", 0, 0, ""),
+        (None, 0, 0, ""),
+        (None, 101, 1, "ci: pict-rs could not be built"),
+        (None, None, 1, "ci: there is no cargo to build pict-rs with. Debian's is too old: install Rust"),
+    ],
+)
+def test_ci_builds_pict_rs_once(clone: Clone, there: str | None, cargo: int | None, code: int, said: str) -> None:
+    ci(clone)
+    if there is None:
+        (clone.bin / "pict-rs").unlink()
+    else:
+        clone.tool("pict-rs", f"echo {there}")
+    if cargo is not None:
+        clone.tool("cargo", f'echo "cargo $*" >>{shlex.quote(str(clone.log))}; exit {cargo}')
+    done = clone.run(str(clone.root / ".ci/run"))
+    assert done.returncode == code
+    assert done.stderr.startswith(said)
+    assert done.stdout.endswith("tests ran, 0 words, no skip: 1\n") is (code == 0)
+    built = ["cargo install pict-rs --version 0.5.25 --locked --force --quiet"] if cargo is not None else []
+    assert clone.asked() == built
 
 
 def test_pins_are_versions_and_markers_only() -> None:
