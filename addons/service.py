@@ -5,20 +5,24 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from addons.doors.answers import inbox_answer
-from addons.doors.assessing import Scope
 from addons.doors.http1 import Bounds
 from addons.doors.inbox import Inbox, InboxSettings
 from addons.doors.layers import Rules
 from addons.doors.look_back import LookBack
 from addons.doors.pictrs import Pictrs
+from addons.doors.upload import PER_PEER, Upload, UploadRules
+from addons.doors.upload_paths import Paths
+from addons.doors.uploads import Uploads, UploadSettings
 from addons.fetching.budget import MemoryBudget
 from addons.fetching.client import Fetcher
 from addons.fetching.settings import FetchSettings
-from addons.fetching.user_agents import manner, user_agent
+from addons.fetching.user_agents import manner, page_headers, user_agent
 from addons.judging.exchanges import child
 from addons.judging.exchanges.schedule import Exchanges
 from addons.judging.gate import Gate
 from addons.judging.judge import Judge
+from addons.judging.lookahead import LookAhead
+from addons.judging.looking import Scope
 from addons.judging.stable import StableUrls, origin_urls
 from addons.ledger.asked import asked
 from addons.ledger.ledger import Ledger
@@ -42,6 +46,7 @@ class Service:
     engine: Engine
     judge: Judge
     gate: Gate
+    look_ahead: LookAhead
     exchanges: Exchanges
     urls: StableUrls | None = None
     """Of remote images, as pict-rs is told them; None without its door."""
@@ -72,31 +77,52 @@ class Service:
         budget = MemoryBudget(config.limits.memory)
         # Who observes wants to see everything, and nobody waits for it.
         stop = settler(config.rules) if config.classifier.stop_early and not config.observe else None
-        judge = Judge(Fetcher(fetch_settings(config), budget), engine, stop=stop)
+        fetcher = Fetcher(fetch_settings(config), budget)
+        judge = Judge(fetcher, engine, stop=stop)
+        look_ahead = LookAhead(fetcher, judge, scope_of(config))
         gate = Gate(policy, judge, ledger, software=config.server.software)
         exchanges = Exchanges(config.exchanges)
         exchanges.start()
-        return cls(config, policy, budget, ledger, engine, judge, gate, exchanges, urls)
+        return cls(config, policy, budget, ledger, engine, judge, gate, look_ahead, exchanges, urls)
 
     def inbox(self) -> Inbox:
         """The inbox door's addon."""
-        config, limits = self.config, self.config.limits
-        scope = Scope(
-            software=config.server.software,
-            domains=frozenset(config.server.domains),
-            judge_local=config.scan == "everything",
-            depth=limits.depth,
-            nodes=limits.nodes,
-            media=limits.media,
-        )
+        config, limits, server = self.config, self.config.limits, self.config.server
         settings = InboxSettings(
-            scope=scope,
-            trusted_proxies=config.server.trusted_proxies,
+            scope=scope_of(config),
+            trusted_proxies=server.trusted_proxies,
             budget=config.budget,
             deliveries=limits.deliveries,
             connections_per_peer=limits.connections_per_peer,
         )
-        return Inbox(settings, self._rules(), self.policy, self.judge, self.ledger)
+        return Inbox(settings, self._rules(), self.policy, self.look_ahead, self.ledger, self.upload(server.software))
+
+    def upload(self, software: str, *, per_peer: int = PER_PEER) -> Upload | None:
+        """The upload door as part of another: what that one stands in front of, and the requests of one peer at a time
+        (0: any number). None where nothing would be looked at: in ``scan: federation`` without rules on context."""
+        config, limits, door = self.config, self.config.limits, self.config.doors.upload
+        everything = config.scan == "everything"
+        if not (everything or any(rule.context_only for rule in self.policy.rules)):
+            return None
+        settings = UploadSettings(
+            software=config.server.software,
+            contact=door.contact,
+            deadline=door.deadline,
+            max_bytes=door.max_bytes,
+            media=limits.media,
+            text=limits.body,
+            depth=limits.depth,
+            nodes=limits.nodes,
+        )
+        rules = UploadRules(
+            everything=everything,
+            observe=self.policy.observe,
+            trusted_proxies=config.server.trusted_proxies,
+            body_time=limits.body_time,
+            per_peer=per_peer,
+        )
+        uploads = Uploads(settings, self.gate, self.budget, self.ledger.secrets.get("session"))
+        return Upload(uploads, Paths(software), rules, self.budget)
 
     def pictrs(self) -> Pictrs:
         """The pict-rs door's addon; only where the configuration names that door."""
@@ -124,6 +150,23 @@ class Service:
         await self.engine.close()
         if not self.ledger.close():
             logger.error("some decisions could not be written to the ledger: %s", self.ledger.trouble)
+
+
+def scope_of(config: Config) -> Scope:
+    """What of a delivery is looked at, and what it is looked ahead at."""
+    server, limits = config.server, config.limits
+    return Scope(
+        links=config.look_ahead_links,
+        objects=config.look_ahead_objects,
+        software=server.software,
+        page_headers=page_headers(server.software, fetch_settings(config).user_agent),
+        domains=frozenset(server.domains),
+        judge_local=config.scan == "everything",
+        body=limits.body,
+        depth=limits.depth,
+        nodes=limits.nodes,
+        media=limits.media,
+    )
 
 
 def fetch_settings(config: Config) -> FetchSettings:

@@ -3,7 +3,6 @@
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -59,8 +58,8 @@ def describe(file: str, found: Walk) -> dict[str, object]:
     return {
         "file": file,
         "media": [{"url": ref.url, "kind": ref.kind, "path": ref.path} for ref in found.media],
-        "links": [asdict(link) for link in found.links],
-        "fetches": [asdict(link) for link in found.fetches],
+        "links": [{"url": link.url, "path": link.path} for link in found.links],
+        "fetches": [{"url": link.url, "path": link.path} for link in found.fetches],
     }
 
 

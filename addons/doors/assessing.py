@@ -6,10 +6,11 @@ from functools import lru_cache
 from urllib.parse import urlsplit
 
 from addons.activitypub.parsing import parse
-from addons.activitypub.references import MediaRef, Walk
+from addons.activitypub.references import Link, MediaRef, Walk
 from addons.activitypub.speakers import speakers
 from addons.activitypub.walk import walk
-from addons.judging.local import is_local
+from addons.judging.lookahead import Named
+from addons.judging.looking import Scope as Scope  # also for who reads as it is read here
 from addons.policy.decide import Policy, decide, decide_on_context
 from addons.policy.hosts import normal_host
 from addons.policy.words import Action, Cause, Context, Decision, Hit, Medium
@@ -20,22 +21,10 @@ _LONGEST_CACHED = 512
 
 
 @dataclass(frozen=True, slots=True)
-class Scope:
-    """What is looked at: ``domains`` our own, whose media are judged only with ``judge_local``; bounds of the walk."""
-
-    software: str = "generic"
-    domains: frozenset[str] = frozenset()
-    judge_local: bool = False
-    depth: int = 64
-    nodes: int = 20_000
-    media: int = 32
-
-
-@dataclass(frozen=True, slots=True)
 class Delivery:
     """A delivery as it was read: one context for each who speaks in it, the media to judge, causes of the whole.
 
-    ``crowded``: more speak than there are contexts.
+    ``crowded``: more speak than there are contexts. ``links`` and ``objects``: what it is looked ahead at.
     """
 
     body: bytes
@@ -44,6 +33,14 @@ class Delivery:
     media: tuple[MediaRef, ...]
     causes: tuple[Cause, ...]
     crowded: bool = False
+    links: tuple[Link, ...] = ()
+    objects: tuple[Link, ...] = ()
+
+    @property
+    def looked_at(self) -> tuple[MediaRef, ...]:
+        """All that has to be fetched: the media, and whatever is not one itself as a page."""
+        ahead = dict.fromkeys((*self.links, *self.objects))
+        return (*self.media, *(MediaRef(link.url, "page", link.path) for link in ahead))
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +56,31 @@ def read(body: bytes, scope: Scope) -> Delivery:
     parsed = parse(body, max_depth=scope.depth, max_nodes=scope.nodes)
     found = walk(parsed.document, max_depth=scope.depth, max_nodes=scope.nodes, max_media=scope.media)
     told = speakers(parsed.document, found, max_depth=scope.depth, most=SPEAKERS)
+    links, more_links = scope.links_of(found)
+    objects, more_objects = scope.objects_of(parsed.document, found)
     return Delivery(
         body,
         found,
         tuple(Context("inbox", host_of(one.actor), one.actor, one.types, scope.software) for one in told.all),
-        tuple(ref for ref in found.media if scope.judge_local or not is_local(ref.url, scope.domains)),
-        overflow_causes(found),
+        scope.media_of(found),
+        (Cause.TOO_MANY,) if more_links or more_objects else overflow_causes(found),
         told.overflow,
+        links,
+        objects,
     )
+
+
+def with_named(delivery: Delivery, named: Sequence[Named]) -> Delivery:
+    """The same with those who speak in objects that it only names; who is not told speaks for the object's host."""
+    software = delivery.contexts[0].software
+    contexts = [
+        Context("inbox", host_of(one.actor) or host_of(each.url), one.actor, one.types, software)
+        for each in named
+        for one in each.speakers
+    ]
+    more = (Cause.TOO_MANY,) if any(each.overflow for each in named) else ()
+    causes = tuple(dict.fromkeys((*delivery.causes, *more)))
+    return replace(delivery, contexts=(*delivery.contexts, *contexts), causes=causes)
 
 
 def without_media(policy: Policy, delivery: Delivery) -> Verdict | None:
@@ -76,7 +90,7 @@ def without_media(policy: Policy, delivery: Delivery) -> Verdict | None:
     refused = [verdict for verdict in given if verdict.decision.action in (Action.DROP, Action.REJECT)]
     if refused:
         return _strictest(refused)
-    if delivery.media and len(given) < len(delivery.contexts):
+    if delivery.looked_at and len(given) < len(delivery.contexts):
         return None
     return with_media(policy, delivery, ())
 

@@ -15,16 +15,18 @@ from mitmproxy.proxy import layer
 
 from addons.activitypub.parsing import MalformedActivityError
 from addons.doors.answers import inbox_answer, refusal
-from addons.doors.assessing import Delivery, Scope, Verdict, read, unread, with_media, without_media
+from addons.doors.assessing import Delivery, Verdict, read, unread, with_media, with_named, without_media
 from addons.doors.deliveries import BodyEncodingError, BodyTooLargeError, decode_body, is_delivery, unknown_charset
 from addons.doors.layers import UNJUDGED, Rules, is_websocket, speak_http1
 from addons.doors.peers import Network, connection_key, is_trusted, parse_address, sender
 from addons.doors.reading import Readers, ReadersBusyError
 from addons.doors.stripping import strip
 from addons.doors.upgrades import remove_upgrade
+from addons.doors.upload import VISIT, Upload
 from addons.fetching.budget import BudgetSpentError
 from addons.judging.gate import with_standings
-from addons.judging.judge import Judge
+from addons.judging.lookahead import Ahead, LookAhead
+from addons.judging.looking import Scope
 from addons.ledger.entry import Entry, new_id
 from addons.ledger.ledger import Ledger
 from addons.policy.decide import Policy
@@ -66,12 +68,22 @@ class Inbox:
 
     name = "fediward-inbox"
 
-    def __init__(self, settings: InboxSettings, rules: Rules, policy: Policy, judge: Judge, ledger: Ledger) -> None:
+    def __init__(
+        self,
+        settings: InboxSettings,
+        rules: Rules,
+        policy: Policy,
+        look_ahead: LookAhead,
+        ledger: Ledger,
+        upload: Upload | None = None,
+    ) -> None:
+        """``upload``: the upload door, which looks at what comes to the same listener; None where no rule asks it."""
         self.settings = settings
         self.rules = rules
         self.policy = policy
-        self.judge = judge
+        self.look_ahead = look_ahead
         self.ledger = ledger
+        self.upload = upload
         self.judging = 0
         """Deliveries whose media are being judged."""
         self._readers = Readers()
@@ -109,6 +121,8 @@ class Inbox:
         request = flow.request
         if "upgrade" in request.headers and not is_websocket(request):
             remove_upgrade(request)
+        if self.upload is not None and self.upload.takes(flow):
+            return
         if not is_delivery(request.method, request.path, request.headers.get_all("content-type")):
             request.stream = True
 
@@ -120,6 +134,9 @@ class Inbox:
     def request(self, flow: http.HTTPFlow) -> Awaitable[None] | None:
         """A whole request is there. What needs no judging is settled without waiting."""
         request = flow.request
+        if self.upload is not None and VISIT in flow.metadata:
+            self._open.add(flow.id)
+            return self.upload.request(flow)
         if request.stream:
             if flow.metadata.get(UNJUDGED):
                 self.ledger.count("inbox", "unjudged")
@@ -155,10 +172,14 @@ class Inbox:
     def response(self, flow: http.HTTPFlow) -> None:
         """The delivery is done."""
         self._open.discard(flow.id)
+        if self.upload is not None:
+            self.upload.over(flow)
 
     def error(self, flow: http.HTTPFlow) -> None:
         """The delivery is done too: one of the sides is gone."""
         self._open.discard(flow.id)
+        if self.upload is not None:
+            self.upload.over(flow)
 
     # -- reading -------------------------------------------------------------------------------------------------------
 
@@ -210,16 +231,19 @@ class Inbox:
         return None
 
     async def _judge(self, flow: http.HTTPFlow, visit: _Visit, delivery: Delivery) -> None:
-        media = await self._media(visit, delivery)
-        flow.response = inbox_answer(await self._decide(visit, delivery, media))
+        ahead = await self._media(visit, delivery)
+        flow.response = inbox_answer(await self._decide(visit, delivery, ahead))
 
     async def _strip(self, flow: http.HTTPFlow, visit: _Visit, delivery: Delivery, verdict: Verdict) -> None:
-        """A rule on context alone strips all media, which need not be fetched for that."""
+        """A rule on context alone strips all media, which need not be fetched for that where they are known."""
         media = [Medium(ref) for ref in delivery.media]
+        if delivery.links or delivery.objects:
+            media = (await self._media(visit, delivery)).media
         flow.response = inbox_answer(await self._stand(visit, delivery, verdict, media))
 
-    async def _media(self, visit: _Visit, delivery: Delivery) -> list[Medium]:
-        """Every medium judged, within what is left of the budget, or none of them where too much is going on."""
+    async def _media(self, visit: _Visit, delivery: Delivery) -> Ahead:
+        """Every medium judged, and those that its links and objects lead to, within what is left of the budget, or none
+        of them where too much is going on."""
         if self.judging >= self.settings.deliveries:
             return _busy(delivery, f"{self.judging} deliveries are being judged already (limits.deliveries)")
         try:
@@ -231,12 +255,15 @@ class Inbox:
         try:
             with lease:
                 share = connection_key(visit.peer)
-                return await self.judge.judge(delivery.media, timeout=self._left(visit), share=share)
+                return await self.look_ahead.judge(
+                    delivery.media, delivery.links, delivery.objects, timeout=self._left(visit), share=share
+                )
         finally:
             self.judging -= 1
 
-    async def _decide(self, visit: _Visit, delivery: Delivery, judged: Sequence[Medium]) -> Action:
-        media, more = await with_standings(self.ledger.standings, judged, timeout=self._left(visit))
+    async def _decide(self, visit: _Visit, delivery: Delivery, ahead: Ahead) -> Action:
+        media, more = await with_standings(self.ledger.standings, ahead.media, timeout=self._left(visit))
+        delivery = with_named(delivery, ahead.named)
         if not (more or self.ledger.healthy):
             more = [Cause.LEDGER_ERROR]
         return await self._stand(visit, delivery, with_media(self.policy, delivery, media, more), media)
@@ -266,7 +293,7 @@ class Inbox:
             started=visit.started,
             took=time.monotonic() - visit.began,
             policy_version=self.policy.version,
-            engine_version=self.judge.version,
+            engine_version=self.look_ahead.version,
             mode="observe" if self.policy.observe else "enforce",
             body=delivery.body,
             id=id,
@@ -313,11 +340,13 @@ class Inbox:
     def done(self) -> None:
         """mitmproxy is closing."""
         self._readers.close()
+        if self.upload is not None:
+            self.upload.uploads.close()
 
     @property
     def busy(self) -> bool:
         """Whether a delivery is under way: being judged, forwarded, answered or observed."""
-        return bool(self._open or self._observing)
+        return bool(self._open or self._observing or (self.upload and self.upload.busy))
 
     async def drained(self, timeout: float) -> bool:
         """Wait until no delivery is under way, for at most ``timeout`` seconds; whether it came to that."""
@@ -327,5 +356,5 @@ class Inbox:
         return not self.busy
 
 
-def _busy(delivery: Delivery, message: str) -> list[Medium]:
-    return [Medium(ref, cause=Cause.BUSY, message=message) for ref in delivery.media]
+def _busy(delivery: Delivery, message: str) -> Ahead:
+    return Ahead([Medium(ref, cause=Cause.BUSY, message=message) for ref in delivery.looked_at])

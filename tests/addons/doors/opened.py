@@ -20,12 +20,13 @@ from addons.fetching.client import Fetcher
 from addons.judging.exchanges.schedule import Exchanges
 from addons.judging.gate import Gate
 from addons.judging.judge import Judge
+from addons.judging.lookahead import LookAhead
 from addons.ledger.asked import asked
 from addons.ledger.entry import Entry
 from addons.ledger.ledger import Ledger
 from addons.ledger.reading import Kept, Reader, Search
 from addons.policy.config import Config, load
-from addons.service import Service, fetch_settings
+from addons.service import Service, fetch_settings, scope_of
 from classifier.engine import Engine
 from classifier.frames import MIN_PDQ_QUALITY
 from tests import net
@@ -122,15 +123,16 @@ async def opened(
     async with contextlib.AsyncExitStack() as stack:
         ledger = stack.enter_context(Ledger.open(config.ledger.url, busy=busy, queue=queue))
         ledger.note_policy(policy.version, asked(policy.rules))
-        judge = Judge(Fetcher(fetch_settings(config), budget), engine)
-        service = Service(
-            config, policy, budget, ledger, engine, judge, Gate(policy, judge, ledger), Exchanges(config.exchanges)
-        )
+        fetcher = Fetcher(fetch_settings(config), budget)
+        judge = Judge(fetcher, engine)
+        look_ahead = LookAhead(fetcher, judge, scope_of(config))
+        gate = Gate(policy, judge, ledger)
+        service = Service(config, policy, budget, ledger, engine, judge, gate, look_ahead, Exchanges(config.exchanges))
         inbox = service.inbox()
         door = await stack.enter_async_context(net.door(inbox, answer))
         yield Opened(door, inbox, service)
         assert await inbox.drained(5)
-        assert (budget.used, judge.in_flight, inbox.judging) == (0, 0, 0)
+        assert (budget.used, judge.in_flight, look_ahead.in_flight, inbox.judging) == (0, 0, 0, 0)
 
 
 def create(*images: str, actor: str = ACTOR, **more: Any) -> dict[str, Any]:
