@@ -10,7 +10,7 @@ from addons.policy.problems import Problem
 from addons.policy.rules import Rule
 from addons.policy.sections import File
 from addons.policy.stripping import strips, why_not
-from addons.policy.values import ip, reaches_strangers
+from addons.policy.values import Network, ip, reaches_strangers
 from addons.policy.words import Action, Cause
 
 _WAITS = {"lemmy": 10.0, "mastodon": 10.0, "gotosocial": 10.0, "mbin": 8.0, "pleroma": 15.0, "akkoma": 15.0}
@@ -30,6 +30,7 @@ def door_risks(document: Document, settings: File, rules: Sequence[Rule]) -> Ite
     yield from _strip_counts_as_drop(document, settings, rules)
     yield from _no_pictrs(document, settings)
     yield from _origin(document, settings)
+    yield from _shut_out(document, settings)
     yield from _strangers(document, settings)
     yield from _impatient(document, settings)
     yield from _idle(document, settings)
@@ -105,12 +106,25 @@ def _origin(document: Document, settings: File) -> Iterator[Problem]:
     elif local(pictrs.origin.host) and not local(url.host):
         message = f"pict-rs does not reach {pictrs.origin} from another machine or container"
         yield warning(document, ("doors", "pictrs", "origin"), message, "an address that origin_url leads to")
-    if not local(pictrs.upstream.host):
-        host = ip(pictrs.upstream.host)
-        known = [net for net in pictrs.clients if not net.is_loopback and (host is None or host in net)]
-        if not known:
-            message = f"pict-rs ({pictrs.upstream.host}) is none of the clients of the origin, and could fetch nothing"
-            yield warning(document, ("doors", "pictrs", "clients"), message, "the network that pict-rs is in")
+
+
+def _shut_out(document: Document, settings: File) -> Iterator[Problem]:
+    """A door of which the one that needs it is no client: a container elsewhere, most often."""
+    server, doors = settings.server, settings.doors
+    if doors.fetch is not None and not _may(server.upstream.host, doors.fetch.clients):
+        message = f"the server ({server.upstream.host}) is none of the clients, and could fetch nothing"
+        yield warning(document, ("doors", "fetch", "clients"), message, "the network that the server is in")
+    if doors.pictrs is not None and not _may(doors.pictrs.upstream.host, doors.pictrs.clients):
+        message = f"pict-rs ({doors.pictrs.upstream.host}) is none of the origin's clients, and could fetch nothing"
+        yield warning(document, ("doors", "pictrs", "clients"), message, "the network that pict-rs is in")
+
+
+def _may(host: str, clients: Sequence[Network]) -> bool:
+    """Whether ``host`` may be one of them; of a name nothing else is known than that it is not this machine."""
+    if host == "localhost":
+        return True
+    address = ip(host)
+    return any(address in network if address is not None else not network.is_loopback for network in clients)
 
 
 def _public(host: str) -> bool:

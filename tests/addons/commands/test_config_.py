@@ -80,6 +80,21 @@ def test_json_of_a_risky_file(file: Path) -> None:
     assert (status, told["valid"], [one["severity"] for one in told["problems"]]) == (0, True, ["warning"])
 
 
+DOORS = "doors: {validate: {listen: x, secret: %s}, pictrs: {api_key: '${DOOR_KEY}', y: z}}\n"
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_no_secret_of_a_door_is_printed(file: Path, options: tuple[str, ...]) -> None:
+    for secret in ("hunter2", "hunter2-hunter2-hunter2"):
+        file.write_text(SERVER + DOORS % secret)
+        result = CliRunner(env={"DOOR_PORT": "8540", "DOOR_KEY": "hunter2 two"}).invoke(
+            main, ["config", "check", str(file), *options]
+        )
+        assert result.exit_code == 2
+        assert 'unknown key "y"' in result.output.replace("\\", "")
+        assert "hunter2" not in result.output
+
+
 def test_the_example_is_printed_and_passes_the_check(file: Path) -> None:
     result = CliRunner().invoke(main, ["config", "example"])
     assert (result.exit_code, result.stdout) == (0, example_text())
