@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from addons.commands.reading import Trouble, ledger_options, open_reader, plain, shown_frame, shown_time
+from addons.commands.reading import Trouble, allowed_by, ledger_options, open_reader, plain, shown_frame, shown_time
 from addons.ledger import Entry, EntryMedium, LedgerError
 from addons.ledger.asked import symbol_tests
 from addons.ledger.clean import printable, printable_body, printable_json
@@ -22,6 +22,15 @@ _DONE = {
     "record": "was let in and noted",
     "pass": "was let in",
 }
+_REPLACED = "was replaced (by a placeholder, or left out)"
+_REFUSED = "was refused"
+_ELSEWHERE = {
+    "fetch": {"drop": _REPLACED, "strip": _REPLACED},
+    "pictrs": {"drop": _REPLACED, "strip": _REPLACED},
+    "validate": {"drop": _REFUSED, "strip": _REFUSED, "defer": "was put off"},
+    "upload": {"drop": _REFUSED, "strip": _REFUSED, "defer": "was put off"},
+}
+"""What is done at a media door, where it is not what is done with a delivery."""
 _CAUSES = {
     "timeout": "judging took too long",
     "no_worker": "there was nobody to judge",
@@ -89,6 +98,7 @@ def explanation(entry: Entry, rules: dict[str, Any], kept: datetime | None) -> l
         f"  object    {entry.object_id or 'without an id'}",
         f"  actor     {by}",
         f"  sent from {entry.peer or 'unknown'}",
+        *([f"  session   {entry.session} (a salted hash of the uploader's token)"] if entry.session else []),
         "",
         "Why",
         *_why(entry, rules),
@@ -111,11 +121,14 @@ def _why(entry: Entry, rules: dict[str, Any]) -> list[str]:
         first = f'  The rule "{entry.rule}" decided'
     elif entry.cause:
         first = f"  The cause {entry.cause} decided ({_CAUSES.get(entry.cause, 'something went wrong')})"
-    elif deciding and deciding.allowed:
-        first = f'  The allow list "{deciding.allowed}" decided'
+    elif deciding and (deciding.allowed or deciding.blocked):
+        name = _name(deciding)
+        first = f"  {name[0].upper()}{name[1:]} decided"
     else:
         first = "  No rule and no cause applied"
-    done = _DONE.get(entry.action, entry.action) if entry.mode == "enforce" else "was forwarded all the same"
+    done = _ELSEWHERE.get(entry.door, {}).get(entry.action) or _DONE.get(entry.action, entry.action)
+    if entry.mode != "enforce":
+        done = "was forwarded all the same"
     lines = [f"{first}{_where(entry, deciding)}; it {done}."]
     if deciding is not None:
         lines += _figures(entry, deciding, rules)
@@ -128,7 +141,9 @@ def _why(entry: Entry, rules: dict[str, Any]) -> list[str]:
 
 def _name(hit: Hit) -> str:
     if hit.allowed:
-        return f'allow list "{hit.allowed}"'
+        return allowed_by(hit.allowed)
+    if hit.blocked:
+        return f"the block set (decision {hit.blocked} stripped it)"
     return f'rule "{hit.rule}"' if hit.rule else f"cause {hit.cause}"
 
 
@@ -153,8 +168,8 @@ def _figures(entry: Entry, hit: Hit, rules: dict[str, Any]) -> list[str]:
     medium = _medium_of(entry, hit)
     if hit.cause is not None:
         return [f"    {medium.message}"] if medium and medium.message else []
-    if hit.allowed is not None:
-        return []  # its matches are told with the medium
+    if hit.allowed is not None or hit.blocked is not None:
+        return []  # a list's matches are told with the medium, and the other decision has an explanation of its own
     wanted = list(symbol_tests(rules.get(hit.rule or "")))
     if not wanted:
         known = hit.rule in rules

@@ -127,7 +127,7 @@ def _print(entries: list[Entry], as_json: bool) -> None:
             shown_time(entry.at),
             _text(entry.door),
             Text(_action(entry), style=_STYLES.get(entry.action, "")),
-            _text(entry.rule or entry.cause or _allowed(entry)),
+            _text(entry.rule or entry.cause or _settled(entry)),
             _text(entry.host),
             _text(_short(entry.activity_id)),
             _text(entry.id),
@@ -153,10 +153,14 @@ def _action(entry: Entry) -> str:
     return printable(entry.action if entry.mode == "enforce" else f"{entry.action} ({entry.mode})")
 
 
-def _allowed(entry: Entry) -> str | None:
-    """The allow list that decided, where one did."""
-    allowed = entry.hits[0].allowed if entry.hits and entry.action == Action.PASS else None
-    return f"allow list {allowed}" if allowed else None
+def _settled(entry: Entry) -> str | None:
+    """What was settled before, where that decided: an allow list, an admin's allowance, the block set."""
+    hit = next((hit for hit in entry.hits if hit.action == entry.action), None)
+    if hit is None or not (hit.allowed or hit.blocked):
+        return None
+    if hit.blocked:
+        return f"blocked by {hit.blocked}"
+    return f"allow list {hit.allowed}" if hit.allowed and hit.allowed[0].isalpha() else f"allowed: {hit.allowed}"
 
 
 def _short(activity: str | None) -> str | None:

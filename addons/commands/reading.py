@@ -79,6 +79,11 @@ def shown_frame(index: int, frames: Sequence[JudgedFrame]) -> str:
     return f"frame {index} ({told})" if told else f"frame {index}"
 
 
+def allowed_by(name: str) -> str:
+    """Who let something by: an allow list, whose name begins with a letter, or an admin who undid a decision."""
+    return f'the allow list "{name}"' if name[:1].isalpha() else f"an admin (who undid decision {name})"
+
+
 def plain(entry: Entry) -> dict[str, Any]:
     """An entry as JSON's types, without the body (which `explain --activity` prints)."""
     values: dict[str, Any] = msgspec.to_builtins(entry)

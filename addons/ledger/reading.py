@@ -104,6 +104,12 @@ class Reader:
             rules = connection.scalar(select(policies.c.rules).where(policies.c.version == version))
             return rules if isinstance(rules, dict) else {}
 
+    def places(self, sha256: str, limit: int = 10_000) -> list[tuple[str, str | None]]:
+        """Where bytes came from: each URL as it was written, and the one it led to."""
+        seen = select(media.c.url, media.c.final_url).where(media.c.sha256 == bounded(sha256, ID)).distinct()
+        with self._connected() as connection:
+            return [(row.url, row.final_url) for row in connection.execute(seen.limit(limit)).all()]
+
     def counts(self, limit: int = 1000) -> list[Counted]:
         """The counters of deliveries without media, oldest day first, the newest ``limit`` of them."""
         newest = select(counters).order_by(counters.c.day.desc(), counters.c.door, counters.c.action).limit(limit)

@@ -55,6 +55,12 @@ class Standings:
                 found |= _ask(connection, wanted[start : start + _AT_ONCE])
         return [_best(found.get(one) for one in keys[place]) for place in places]
 
+    def allowed_by(self, by: str) -> list[str]:
+        """The SHA-256s that were allowed when the decision ``by`` was undone."""
+        mine = select(standings.c.key).where(standings.c.by == bounded(by, NAME), standings.c.allowed)
+        with self._reading.begin() as connection:
+            return list(connection.scalars(mine.order_by(standings.c.key)))
+
     def block(self, places: Iterable[Place], action: Action, by: str) -> None:
         """Put them on the block set for the decision ``by``, committed; what is allowed stays allowed."""
         self._put(places, allowed=False, action=action, by=by, note="")

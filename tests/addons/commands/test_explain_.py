@@ -8,9 +8,9 @@ from click.testing import CliRunner, Result
 from addons.activitypub.references import MediaRef
 from addons.cli import main
 from addons.ledger import Ledger
-from addons.policy.words import Action, Cause, Decision, Hit, Medium
+from addons.policy.words import Action, Cause, Decision, Door, Hit, Medium
 from classifier import HashMatch, JudgedFrame
-from tests.addons.ledger.samples import FAILED, GOOD, JUDGED, MATCH, WALK, entry, write
+from tests.addons.ledger.samples import CONTEXT, FAILED, GOOD, JUDGED, MATCH, WALK, entry, write
 
 EVIL = "\x1b[2J\x9b1m\u202e\r\nforged: line"
 WHEN = {"clip.minor": ">0.5", "any": [{"hash.*": "=1"}, {"clip.drawn": ">0.9"}], "not": {"hash.ours": "<1"}}
@@ -110,7 +110,46 @@ def test_an_allow_list_is_named(url: str) -> None:
     assert f"on the list fine: pdq {'cd' * 32}, distance 0, frame 0 mirrored, from us, our logo" in told
     told = run(url, "part").stdout
     assert 'The rule "forbidden" decided on medium 1, frame 1' in told
-    assert 'Also applied: allow list "fine", pass on medium 1, frame 0.' in told
+    assert 'Also applied: the allow list "fine", pass on medium 1, frame 0.' in told
+
+
+def test_what_an_admin_undid_and_what_is_blocked_name_the_decision(url: str) -> None:
+    other = "01j0000000000000000x"
+    allowed, blocked = Hit(Action.PASS, medium=0, allowed=other), Hit(Action.STRIP, medium=0, blocked=other)
+    write(
+        url,
+        entry(id="allowed", decision=Decision(Action.PASS, allowed, (allowed,))),
+        entry(id="blocked", decision=Decision(Action.STRIP, blocked, (blocked,))),
+        entry(id="both", decision=Decision(Action.STRIP, blocked, (allowed, blocked))),
+    )
+    assert f"An admin (who undid decision {other}) decided on medium 1; it was let in." in run(url, "allowed").stdout
+    told = run(url, "blocked").stdout
+    assert f"The block set (decision {other} stripped it) decided on medium 1; it was let in without its media." in told
+    assert f"Also applied: an admin (who undid decision {other}), pass on medium 1." in run(url, "both").stdout
+    assert json.loads(run(url, "blocked", "--json").stdout)["hits"][0]["blocked"] == other
+
+
+@pytest.mark.parametrize(
+    ("door", "action", "done"),
+    [
+        ("inbox", Action.DROP, "it was dropped (the sender was told that it arrived)."),
+        ("fetch", Action.DROP, "it was replaced (by a placeholder, or left out)."),
+        ("pictrs", Action.STRIP, "it was replaced (by a placeholder, or left out)."),
+        ("pictrs", Action.REJECT, "it was refused."),
+        ("validate", Action.DROP, "it was refused."),
+        ("upload", Action.DEFER, "it was put off."),
+    ],
+)
+def test_what_was_done_at_each_door(url: str, door: Door, action: Action, done: str) -> None:
+    hit = Hit(action, rule="forbidden", medium=0)
+    write(url, entry(id="one", decision=Decision(action, hit, (hit,)), context=replace(CONTEXT, door=door), walk=None))
+    assert f'The rule "forbidden" decided on medium 1; {done}' in run(url, "one").stdout
+
+
+def test_an_uploaders_session_is_told_as_the_hash_that_is_kept(url: str) -> None:
+    write(url, entry(id="one", session="5e" * 32), entry(id="two"))
+    assert f"session {'5e' * 32} (a salted hash" in " ".join(run(url, "one").stdout.split())
+    assert "session" not in run(url, "two").stdout
 
 
 def test_a_frame_is_told_with_its_place(url: str) -> None:

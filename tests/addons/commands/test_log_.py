@@ -72,6 +72,19 @@ def test_an_allow_list_stands_where_a_rule_would(url: str) -> None:
     assert "allow list fine" in run("--ledger", url).stdout
 
 
+def test_what_was_settled_before_names_the_decision(url: str) -> None:
+    other = "01j0000000000000000x"
+    allowed, blocked = Hit(Action.PASS, medium=0, allowed=other), Hit(Action.STRIP, medium=0, blocked=other)
+    write(
+        url,
+        entry(id="one", decision=Decision(Action.PASS, allowed, (allowed,))),
+        entry(id="two", decision=Decision(Action.STRIP, blocked, (blocked,))),
+    )
+    told = run("--ledger", url).stdout.splitlines()
+    assert f"allowed: {other}" in told[1]
+    assert f"blocked by {other}" in told[2]
+
+
 def test_json_has_everything_but_the_body(url: str) -> None:
     write(url, entry(id="one"))
     told = json.loads(run("--ledger", url, "--json").stdout)
@@ -84,6 +97,7 @@ def test_json_has_everything_but_the_body(url: str) -> None:
         "medium": 0,
         "frame": 3,
         "allowed": None,
+        "blocked": None,
     }
     assert "body" not in told
 
