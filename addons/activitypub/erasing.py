@@ -33,10 +33,10 @@ def found_in(text: str, offends: Offends) -> list[str]:
 
 
 def _neatly(text: str, offends: Offends) -> str:
-    text = _AUTOLINK.sub(lambda link: "" if offends(link[1]) else link[0], text)
-    text = _TAG.sub(lambda tag: _in_tag(tag, offends), text)
     text = _IMAGE.sub(lambda image: "" if offends(_destination(image[2])) else image[0], text)
     text = _LINK.sub(lambda link: link[1] if offends(_destination(link[2])) else link[0], text)
+    text = _AUTOLINK.sub(lambda link: "" if offends(link[1]) else link[0], text)
+    text = _TAG.sub(lambda tag: _in_tag(tag, offends), text)
     text = _BBCODE.sub(lambda mark: "" if offends(mark[2] or "") or offends(mark[3].strip()) else mark[0], text)
     return _BARE.sub(lambda bare: _without(bare[0], offends), text)
 
