@@ -166,6 +166,11 @@ class Judge:
         return self._engine.version
 
     @property
+    def fetcher(self) -> Fetches:
+        """What it fetches with, for who needs bytes that are not judged."""
+        return self._fetcher
+
+    @property
     def in_flight(self) -> int:
         """How many URLs are being fetched or judged."""
         return len(self._flights)
