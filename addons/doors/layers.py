@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from mitmproxy import http
 from mitmproxy.connection import Server
+from mitmproxy.flow import Error
 from mitmproxy.net.http import http1
 from mitmproxy.proxy import commands, events, layer, tunnel
 from mitmproxy.proxy.context import Context
@@ -22,6 +23,7 @@ from mitmproxy.proxy.layers.http._events import (
     ResponseHeaders,
     ResponseProtocolError,
 )
+from mitmproxy.proxy.layers.http._hooks import HttpErrorHook
 from mitmproxy.proxy.layers.tcp import TCPLayer
 from mitmproxy.proxy.mode_specs import ReverseMode
 
@@ -163,6 +165,9 @@ class DoorStream(http_layers.HttpStream):
         self.flow.live = False
         self.client_state = self.state_errored
         yield from self.client_side.finish(answer)
+        # As of every flow, the addons hear that this one is over.
+        self.flow.error = Error("answered before its body was there")
+        yield HttpErrorHook(self.flow)
 
     def _let_by(self) -> layer.CommandGenerator[None]:
         """Stop gathering and stream, as mitmproxy does for large bodies."""
