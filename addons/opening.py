@@ -2,13 +2,15 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from addons.doors.proxy import Door, DoorMaster
 from addons.policy.values import Address
 from addons.service import Service
+from addons.web.origin import Origin, OriginSettings
 from addons.web.serving import Listener
+from addons.web.validate import Validate, ValidateSettings
 
 
 class Drains(Protocol):
@@ -60,7 +62,32 @@ def plans(service: Service, *, free: bool = False) -> list[Plan]:
     if pictrs is not None:
         mode = f"door:{pictrs.upstream}@{_at(pictrs.listen, free)}"
         found.append(Plan("pict-rs door", str(pictrs.upstream), door=Door(mode, (service.pictrs(),))))
+        found.append(Plan("origin", listener=Listener(_origin(service), _on(pictrs.origin, free), pictrs.clients)))
+    if (validate := service.config.doors.validate_) is not None:
+        listener = Listener(_validation(service), _on(validate.listen, free), validate.clients)
+        found.append(Plan("validation", listener=listener))
     return found
+
+
+def _origin(service: Service) -> Origin:
+    config = service.config
+    assert config.doors.pictrs is not None
+    assert service.urls is not None
+    local = frozenset(config.server.domains) if config.scan == "federation" else frozenset()
+    settings = OriginSettings(config.doors.pictrs.deadline, local)
+    return Origin(service.gate, service.judge.fetcher, service.urls, settings)
+
+
+def _validation(service: Service) -> Validate:
+    config, door = service.config, service.config.doors.validate_
+    assert door is not None
+    judges = door.judges == "everything" or config.scan == "everything"
+    settings = ValidateSettings(judges, door.deadline, config.fetch.max_bytes, door.secret)
+    return Validate(service.gate, service.budget, settings)
+
+
+def _on(address: Address, free: bool) -> Address:
+    return replace(address, port=0) if free else address
 
 
 def _at(address: Address, free: bool) -> str:
