@@ -13,16 +13,19 @@ from addons.activitypub.parsing import MalformedActivityError
 from addons.activitypub.references import MediaRef
 from addons.activitypub.strip import plain_json
 from addons.doors.assessing import host_of
-from addons.doors.fetched import Document, Part, Scope, UnknownError, claims_json, may_be_json, read, write
+from addons.doors.fetched import Document, Part, UnknownError, claims_json, may_be_json, read, write
 from addons.doors.outcomes import Outcome, UnfitError, carry_out, outcome
 from addons.doors.reading import Readers, ReadersBusyError
 from addons.judging.gate import Gate
+from addons.judging.looking import Scope
 from addons.ledger.entry import Entry
 from addons.policy.decide import decide, decide_on_context
 from addons.policy.words import Action, Cause, Context, Medium
 
 logger = logging.getLogger(__name__)
 
+MAX_BYTES = 8 << 20
+"""Of a document that is read; real ones (pages of an outbox) have up to some hundred kilobytes."""
 READ_INLINE = 8 << 10
 """Bytes of a document that is read on the event loop; more would stall other connections."""
 ENTRIES = 64
@@ -78,9 +81,10 @@ class _Fetch:
 class Documents:
     """Shared by all connections of the fetch door."""
 
-    def __init__(self, scope: Scope, gate: Gate, *, readers: Readers | None = None) -> None:
+    def __init__(self, scope: Scope, gate: Gate, *, readers: Readers | None = None, max_bytes: int = MAX_BYTES) -> None:
         self.scope = scope
         self.gate = gate
+        self.max_bytes = max_bytes
         self._readers = readers or Readers()
 
     async def look(
@@ -134,7 +138,9 @@ class Documents:
     async def _looked(self, fetch: _Fetch) -> Answer:
         if not (may_be_json(fetch.body) or claims_json(fetch.media_type)):
             return Answer()
-        document = await self._aside(fetch, lambda: read(fetch.body, fetch.url, self.scope, fetch.peer))
+        document = await self._aside(
+            fetch, lambda: read(fetch.body, fetch.url, self.scope, max_bytes=self.max_bytes, peer=fetch.peer)
+        )
         if document is None:
             return Answer()
         media, causes = await self._judged(fetch, document)

@@ -14,7 +14,7 @@ from addons.activitypub.references import MediaRef, Walk
 from addons.activitypub.strip import proves
 from addons.activitypub.walk import join, walk
 from addons.doors.assessing import host_of
-from addons.judging.local import is_local
+from addons.judging.looking import Scope
 from addons.policy.words import Cause, Context
 
 type Kind = Literal["post", "actor", "collection"]
@@ -24,20 +24,6 @@ OF_COLLECTIONS = 16
 _ITEMS = frozenset({"items", "ordereditems"})
 _PAGES = frozenset({"first"})
 _OEMBED = frozenset({"photo", "video", "link", "rich"})
-
-
-@dataclass(frozen=True, slots=True)
-class Scope:
-    """What is looked at: ``domains`` our own, whose media are judged only with ``judge_local``; bounds of a document,
-    ``media`` those of one post or actor, ``body`` in bytes."""
-
-    software: str = "generic"
-    domains: frozenset[str] = frozenset()
-    judge_local: bool = False
-    body: int = 8 << 20
-    depth: int = 64
-    nodes: int = 20_000
-    media: int = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +73,12 @@ def may_be_json(body: bytes) -> bool:
     return _BEGINS.match(body) is not None
 
 
-def read(body: bytes, url: str, scope: Scope, peer: str | None = None) -> Document | None:
+def read(body: bytes, url: str, scope: Scope, *, max_bytes: int, peer: str | None = None) -> Document | None:
     """Parse and walk what ``url`` gave; None where it is no ActivityPub.
 
     Raises MalformedActivityError, and UnknownError where a bound was passed that is told before parsing.
     """
-    if len(body) > scope.body:
+    if len(body) > max_bytes:
         return _untyped(body, Cause.TOO_LARGE)
     try:
         parsed = parse(body, max_depth=scope.depth, max_nodes=scope.nodes, exact=True)
@@ -216,7 +202,7 @@ def _part(
         value,
         own,
         replace(context, actor=trusted, types=parties.types, software=scope.software),
-        tuple(ref for ref in refs if scope.judge_local or not is_local(ref.url, scope.domains)),
+        scope.media_of(own),
         (Cause.TOO_MANY,) if own.overflow else (),
     )
 
