@@ -1,10 +1,12 @@
 """Opens every door that the configuration names, says where they are, and closes them in order."""
 
 import asyncio
+import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from addons.doors.authority import Authority, FetchTls
 from addons.doors.proxy import Door, DoorMaster
 from addons.policy.values import Address
 from addons.service import Service
@@ -50,7 +52,7 @@ class Opened:
 
 def plans(service: Service, *, free: bool = False) -> list[Plan]:
     """Every door that the configuration names, the inbox door first. ``free``: each on a free port of its host."""
-    server, pictrs = service.config.server, service.config.doors.pictrs
+    server, fetch, pictrs = service.config.server, service.config.doors.fetch, service.config.doors.pictrs
     found = [
         Plan(
             "inbox door",
@@ -59,6 +61,9 @@ def plans(service: Service, *, free: bool = False) -> list[Plan]:
         )
         # Each other door adds its plan here: fetch, pict-rs, origin, validation.
     ]
+    if fetch is not None:
+        tls = FetchTls(Authority.open(fetch.ca))
+        found.append(Plan("fetch door", door=Door(f"fetch@{_at(fetch.listen, free)}", (service.fetch(),), tls)))
     if pictrs is not None:
         mode = f"door:{pictrs.upstream}@{_at(pictrs.listen, free)}"
         found.append(Plan("pict-rs door", str(pictrs.upstream), door=Door(mode, (service.pictrs(),))))
@@ -91,8 +96,16 @@ def _on(address: Address, free: bool) -> Address:
 
 
 def _at(address: Address, free: bool) -> str:
-    """``host:port`` as mitmproxy wants it: an IPv6 address without brackets."""
-    return f"{address.host}:{0 if free else address.port}"
+    """``host:port`` as mitmproxy wants it: an IPv6 address without brackets, and port 0 of a host only once."""
+    return f"{address.host}:{_free(address.host) if free else address.port}"
+
+
+def _free(host: str) -> int:
+    """A port of ``host`` that nobody has just now."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as found:
+        found.bind((host, 0))
+        port: int = found.getsockname()[1]
+    return port
 
 
 @dataclass(slots=True)
