@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from mitmproxy import http
 
+from addons.doors.upload_table import PICTRS
+
 _MISSKEY_ID = "4d3ae3dd-0f4b-4a7c-8d47-0a86f1b6d1f3"
 """Ours: Misskey's client shows other words than ours for the ids that it knows."""
 
@@ -43,7 +45,7 @@ def answer(refusal: Refusal, software: str, path: str, accept: str = "") -> http
         headers["Content-Type"] = "text/plain; charset=utf-8"
         return http.Response.make(refusal.status, refusal.message.encode(), headers)
     status = refusal.status
-    if status == 422 and software in ("lemmy", "misskey", "piefed"):
+    if status == 422 and software in ("lemmy", "misskey", "piefed", PICTRS):
         status = 400  # theirs for everything of the kind
     if software == "peertube":
         headers["Content-Type"] = "application/problem+json"
@@ -51,9 +53,9 @@ def answer(refusal: Refusal, software: str, path: str, accept: str = "") -> http
 
 
 def _body(message: str, status: int, software: str, path: str) -> dict[str, object]:
+    if software == PICTRS or path.startswith("/pictrs/"):  # Lemmy 0.19 relays pict-rs's own
+        return {"msg": message, "error": message, "code": "validate-file"}
     if software == "lemmy":
-        if path.startswith(("/pictrs/", "/image", "/internal/")):
-            return {"msg": message, "error": message, "code": "validate-file"}  # pict-rs's, which Lemmy 0.19 relays
         return {"error": message, "message": message} if path.startswith("/api/v4/") else {"error": message}
     if software == "misskey":
         return {"error": {"message": message, "code": "NOT_ACCEPTED", "id": _MISSKEY_ID, "kind": "client"}}

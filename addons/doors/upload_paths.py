@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import unquote
 
-from addons.doors.upload_table import ENDPOINTS, FORMS, Endpoint, Kind
+from addons.doors.upload_table import ENDPOINTS, FORMS, PICTRS, Endpoint, Kind
 
 METHODS = frozenset({"POST", "PUT", "PATCH"})
 _DECODINGS = 8
@@ -22,10 +22,14 @@ class Asked:
 
 
 class Paths:
-    """The rows of one server; of all of them for ``generic``."""
+    """The rows of one server, or of pict-rs; of all servers for ``generic``."""
 
     def __init__(self, software: str) -> None:
-        rows = [row for row in ENDPOINTS if software in row.software or software == "generic"]
+        rows = [
+            row
+            for row in ENDPOINTS
+            if software in row.software or (software == "generic" and PICTRS not in row.software[:1])
+        ]
         self.forms = any(row.path == FORMS for row in rows)
         self.software = software
         # The more telling first: a row that names a path before one that ends in a star, an upload before a post.

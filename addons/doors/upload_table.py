@@ -28,6 +28,8 @@ class Endpoint:
     method: str = "POST"
 
 
+PICTRS = "pict-rs"
+"""Stands for what is behind the pict-rs door."""
 _MASTODON_LIKE = ("mastodon", "gotosocial", "akkoma", "pleroma", "pixelfed")
 _PLEROMA = ("akkoma", "pleroma")
 
@@ -36,8 +38,8 @@ def _rows(software: str | tuple[str, ...], kind: Kind, source: str, *paths: str)
     names = (software,) if isinstance(software, str) else software
     rows = []
     for path in paths:
-        method, _, rest = path.partition(" ")
-        rows.append(Endpoint(names, rest or path, kind, source, method if rest else "POST"))
+        method, _, rest = ("POST", "", path) if path[0] in "/(" else path.partition(" ")
+        rows.append(Endpoint(names, rest, kind, source, method))
     return rows
 
 
@@ -216,7 +218,10 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         "/api/compose/v0/*",
     ),
     *_rows(("mbin", "piefed", "pixelfed"), "post", "their web pages", FORMS),
-    *_rows(("lemmy", *_MASTODON_LIKE, "misskey", "mbin", "piefed", "peertube"), "upload", "RFC 7578", MULTIPART),
+    *_rows((PICTRS,), "upload", "PRS:src/lib.rs", "/image", "/image/backgrounded", "/internal/import"),
+    *_rows(
+        ("lemmy", *_MASTODON_LIKE, "misskey", "mbin", "piefed", "peertube", PICTRS), "upload", "RFC 7578", MULTIPART
+    ),
 )
 
 
