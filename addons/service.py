@@ -5,16 +5,22 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from addons.doors.answers import inbox_answer
+from addons.doors.destinations import Destinations
+from addons.doors.documents import Documents
+from addons.doors.fetch import Fetch, FetchDoorSettings
 from addons.doors.http1 import Bounds
 from addons.doors.inbox import Inbox, InboxSettings
 from addons.doors.layers import Rules
 from addons.doors.look_back import LookBack
+from addons.doors.media import Media
 from addons.doors.pictrs import Pictrs
 from addons.doors.upload import PER_PEER, Upload, UploadRules
 from addons.doors.upload_paths import Paths
 from addons.doors.uploads import Uploads, UploadSettings
+from addons.fetching.addresses import AddressPolicy
 from addons.fetching.budget import MemoryBudget
 from addons.fetching.client import Fetcher
+from addons.fetching.resolving import SystemResolver
 from addons.fetching.settings import FetchSettings
 from addons.fetching.user_agents import manner, page_headers, user_agent
 from addons.judging.exchanges import child
@@ -28,6 +34,8 @@ from addons.ledger.asked import asked
 from addons.ledger.ledger import Ledger
 from addons.policy.config import Config
 from addons.policy.decide import Policy
+from addons.policy.hosts import HostSet
+from addons.policy.listeners import listeners
 from addons.policy.settled import settler
 from addons.policy.words import Action, Cause
 from classifier.engine import Engine
@@ -129,7 +137,32 @@ class Service:
         door = self.config.doors.pictrs
         assert door is not None
         assert self.urls is not None
-        return Pictrs(self._rules(), self.urls, LookBack(str(door.upstream)) if door.look_back else None)
+        look_back = LookBack(str(door.upstream)) if door.look_back else None
+        # Its one client is the server, which brings everybody's uploads.
+        return Pictrs(self._rules(), self.urls, look_back, self.upload("pict-rs", per_peer=0))
+
+    def fetch(self) -> Fetch:
+        """The fetch door's addon; only where the configuration names that door."""
+        config, door = self.config, self.config.doors.fetch
+        assert door is not None
+        scope = scope_of(config)
+        settings = FetchDoorSettings(
+            clients=door.clients,
+            deadline=door.deadline,
+            domains=scope.domains,
+            judge_local=scope.judge_local,
+            max_bytes=config.fetch.max_bytes,
+            tunnel_hosts=HostSet(door.tunnels.hosts),
+            tunnel_clients=door.tunnels.clients,
+        )
+        destinations = Destinations(
+            AddressPolicy(config.fetch.allow),
+            SystemResolver(),
+            ports=frozenset({80, *config.fetch.ports}),
+            tunnel_ports=frozenset(door.ports),
+            own=frozenset(one.address.port for one in listeners(config)),
+        )
+        return Fetch(settings, self._rules(), destinations, Media(self.gate, Documents(scope, self.gate)))
 
     def _rules(self) -> Rules:
         limits = self.config.limits
@@ -142,6 +175,7 @@ class Service:
         )
         observe = self.policy.observe
         busy = Action.PASS if observe else self.policy.on[Cause.BUSY]
+        busy = Action.DROP if busy is Action.STRIP else busy  # nothing was read that could be stripped
         return Rules(bounds, self.budget, lambda flow: inbox_answer(busy), refuse_large=not observe)
 
     async def close(self) -> None:

@@ -100,6 +100,8 @@ class Pictrs:
 
     async def done(self) -> None:
         """mitmproxy is closing."""
+        if self.upload is not None:
+            self.upload.uploads.close()
         if self.look_back is not None:
             await self.look_back.close()
 
