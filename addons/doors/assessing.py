@@ -51,8 +51,8 @@ class Verdict:
     context: Context
 
 
-def read(body: bytes, scope: Scope) -> Delivery:
-    """Parse and walk a body, its content encodings undone. Raises MalformedActivityError."""
+def read(body: bytes, scope: Scope, address: str | None = None) -> Delivery:
+    """Parse and walk a body that ``address`` brought, its encodings undone. Raises MalformedActivityError."""
     parsed = parse(body, max_depth=scope.depth, max_nodes=scope.nodes)
     found = walk(parsed.document, max_depth=scope.depth, max_nodes=scope.nodes, max_media=scope.media)
     told = speakers(parsed.document, found, max_depth=scope.depth, most=SPEAKERS)
@@ -61,7 +61,7 @@ def read(body: bytes, scope: Scope) -> Delivery:
     return Delivery(
         body,
         found,
-        tuple(Context("inbox", host_of(one.actor), one.actor, one.types, scope.software) for one in told.all),
+        tuple(Context("inbox", host_of(one.actor), one.actor, one.types, scope.software, address) for one in told.all),
         scope.media_of(found),
         (Cause.TOO_MANY,) if more_links or more_objects else overflow_causes(found),
         told.overflow,
@@ -72,9 +72,9 @@ def read(body: bytes, scope: Scope) -> Delivery:
 
 def with_named(delivery: Delivery, named: Sequence[Named]) -> Delivery:
     """The same with those who speak in objects that it only names; who is not told speaks for the object's host."""
-    software = delivery.contexts[0].software
+    first = delivery.contexts[0]
     contexts = [
-        Context("inbox", host_of(one.actor) or host_of(each.url), one.actor, one.types, software)
+        Context("inbox", host_of(one.actor) or host_of(each.url), one.actor, one.types, first.software, first.address)
         for each in named
         for one in each.speakers
     ]
@@ -106,9 +106,9 @@ def with_media(policy: Policy, delivery: Delivery, media: Sequence[Medium], more
     return _strictest(verdicts)
 
 
-def unread(policy: Policy, software: str, cause: Cause) -> Verdict:
+def unread(policy: Policy, software: str, cause: Cause, address: str | None = None) -> Verdict:
     """The verdict on a delivery that was not read for a cause of our own."""
-    context = Context("inbox", software=software)
+    context = Context("inbox", software=software, address=address)
     decision = decide(policy, context, (), (cause,))
     return Verdict(as_drop(decision) if decision.action is Action.STRIP else decision, context)
 

@@ -165,7 +165,7 @@ class Inbox:
             return None
         except Exception:
             logger.exception("a delivery from %s could not be read", visit.peer)
-            flow.response = self._unread(Cause.DETECTOR_ERROR)
+            flow.response = self._unread(visit, Cause.DETECTOR_ERROR)
             return None
         return self._settle_or_judge(flow, visit, delivery)
 
@@ -184,7 +184,7 @@ class Inbox:
     # -- reading -------------------------------------------------------------------------------------------------------
 
     def _read(self, visit: _Visit) -> Delivery:
-        return read(decode_body(visit.raw, visit.encodings, self.rules.bounds.body), self.settings.scope)
+        return read(decode_body(visit.raw, visit.encodings, self.rules.bounds.body), self.settings.scope, visit.peer)
 
     async def _read_aside(self, flow: http.HTTPFlow, visit: _Visit) -> None:
         try:
@@ -194,21 +194,21 @@ class Inbox:
             flow.response = self._refuse(error)
             return
         except TimeoutError:
-            flow.response = self._unread(Cause.TIMEOUT)
+            flow.response = self._unread(visit, Cause.TIMEOUT)
             return
         except ReadersBusyError:
-            flow.response = self._unread(Cause.BUSY)
+            flow.response = self._unread(visit, Cause.BUSY)
             return
         except Exception:
             logger.exception("a delivery from %s could not be read", visit.peer)
-            flow.response = self._unread(Cause.DETECTOR_ERROR)
+            flow.response = self._unread(visit, Cause.DETECTOR_ERROR)
             return
         if (judging := self._settle_or_judge(flow, visit, delivery)) is not None:
             await judging
 
-    def _unread(self, cause: Cause) -> http.Response | None:
+    def _unread(self, visit: _Visit, cause: Cause) -> http.Response | None:
         """The answer to a delivery that was not read, for no fault of its own."""
-        action = unread(self.policy, self.settings.scope.software, cause).decision.action
+        action = unread(self.policy, self.settings.scope.software, cause, visit.peer).decision.action
         self.ledger.count("inbox", str(action))
         return inbox_answer(action)
 

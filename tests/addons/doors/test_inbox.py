@@ -336,6 +336,19 @@ async def test_our_own_media_are_skipped_or_fetched_from_the_server_itself(
 
 
 @pytest.mark.parametrize(
+    ("when", "status"), [({"address": "192.0.2.0/24"}, 403), ({"not": {"address": "192.0.2.7"}}, 200)]
+)
+async def test_a_rule_on_the_address_of_who_brings_it(
+    config: Configure, engine: Engine, when: dict[str, object], status: int
+) -> None:
+    """Of who stands behind the admin's own proxy, also in an activity so large that it is read aside."""
+    rules = [{"name": "there", "when": when, "do": "reject"}]
+    async with opened(config(rules=rules), engine) as door:
+        for padding in ("", "x" * (16 << 10)):
+            assert await door.deliver(create(summary=padding), ("X-Forwarded-For", "192.0.2.7")) == status
+
+
+@pytest.mark.parametrize(
     ("trusted", "headers", "peer"),
     [
         (["127.0.0.1/32"], [("X-Forwarded-For", "203.0.113.5, 198.51.100.7")], "198.51.100.7"),
