@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from addons.activitypub.pages import preview_images
@@ -168,30 +168,36 @@ class LookAhead:
 
     async def _media(self, refs: Sequence[MediaRef], links: Sequence[Link], until: float, share: str) -> list[Medium]:
         linked = {link.url: link for link in links}
-        pages = {ref.url: ref for ref in reversed(refs) if ref.kind == "page" and ref.url in linked}
-        plain = [ref for ref in refs if ref.url not in pages]
+        pages: dict[str, list[MediaRef]] = {}
+        plain = []
+        for ref in refs:
+            if ref.kind == "page" and ref.url in linked:
+                pages.setdefault(ref.url, []).append(ref)
+            else:
+                plain.append(ref)
         async with asyncio.TaskGroup() as group:
             judging = group.create_task(self._judge.judge(plain, timeout=until - self._clock(), share=share))
             looking = [
-                group.create_task(self._link(link, pages.get(url), until, share)) for url, link in linked.items()
+                group.create_task(self._link(link, pages.get(url, []), until, share)) for url, link in linked.items()
             ]
         return [*judging.result(), *(medium for task in looking for medium in task.result())]
 
-    async def _link(self, link: Link, ref: MediaRef | None, until: float, share: str) -> list[Medium]:
-        """The media behind one link: ``ref`` itself, where it is one, or a page's images."""
-        own = ref or MediaRef(link.url, "page", link.path, linked=True)
+    async def _link(self, link: Link, owns: Sequence[MediaRef], until: float, share: str) -> list[Medium]:
+        """The media behind one link: ``owns`` (references to it as a medium), where it is one, or a page's images."""
         try:
             page = await self._pages.get(link.url, timeout=until - self._clock(), share=share)
         except FetchError as error:
-            none = error.cause not in _LOST if ref is None else is_no_picture(ref, error.cause, error.shows)
-            return [] if none else [Medium(own, cause=error.cause, message=str(error), address=error.address)]
-        if page.shows.startswith(_PICTURES) or (ref is not None and page.shows != "text/html"):
-            images = [own]
-        else:
-            images = [
-                MediaRef(url, "page", link.path, own.sensitive) for url in page.images if not self._scope.is_ours(url)
-            ]
-        return await self._judge.judge(images, timeout=until - self._clock(), share=share)
+            if error.cause in _LOST:
+                return [_failed(ref, error) for ref in owns or (_ref(link),)]
+            refs = [ref for ref in owns if not is_no_picture(ref, error.cause, error.shows)]
+            return await self._judge.judge(refs, timeout=until - self._clock(), share=share)
+        refs = [ref for ref in owns if not is_no_picture(ref, Cause.UNSUPPORTED, page.shows)]
+        if not owns and page.shows.startswith(_PICTURES):
+            refs = [replace(_ref(link), linked=True)]
+        sensitive = bool(owns) and all(ref.sensitive for ref in owns)
+        others = (url for url in page.images if not self._scope.is_ours(url))
+        refs += (MediaRef(url, "page", link.path, sensitive) for url in others)
+        return await self._judge.judge(refs, timeout=until - self._clock(), share=share)
 
     async def _find_page(self, url: str, waiting: Waiting, share: str) -> _Page:
         fetched = await self._fetcher.get_beginning(
@@ -219,14 +225,17 @@ class LookAhead:
         if not room.take(found.media):
             message = f"{link.url[:200]}: with it there are more than {self._scope.media} media (limits.media)"
             return [Medium(_ref(link), cause=Cause.TOO_MANY, message=message)], found
-        return await self._media(found.media, found.links, until, share), found
+        media = await self._media(found.media, found.links, until, share)
+        # Where it stood in the object, behind where that stands in the delivery.
+        told = (replace(one, ref=replace(one.ref, path=f"{link.path}: {one.ref.path}")) for one in media)
+        return list(told), found
 
     def _not_had(self, link: Link, error: FetchError) -> list[Medium]:
         """Nothing, where the server cannot have the object either."""
         refused = error.cause is Cause.FETCH_UNAUTHORIZED and self._scope.signed
         if error.cause not in _LOST and error.cause is not Cause.TOO_LARGE and not refused:
             return []
-        return [Medium(_ref(link), cause=error.cause, message=str(error), address=error.address)]
+        return [_failed(_ref(link), error)]
 
     async def _find_object(self, url: str, waiting: Waiting, share: str) -> Named:
         most = self._scope.body
@@ -269,6 +278,10 @@ def _read_page(fetched: Fetched) -> _Page:
     if not shows.startswith("text/"):
         return _Page(shows, ())
     return _Page(shows, preview_images(fetched.data, fetched.content_type, fetched.url))
+
+
+def _failed(ref: MediaRef, error: FetchError) -> Medium:
+    return Medium(ref, cause=error.cause, message=str(error), address=error.address)
 
 
 def _ref(link: Link) -> MediaRef:

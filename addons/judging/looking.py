@@ -57,12 +57,12 @@ class Scope:
         """
         if not self.links or not found.links:
             return (), False
-        links = {link.url: link for link in reversed(found.links) if not self.is_ours(link.url)}
-        texts = [link for link in links.values() if link.text][::-1]
-        own = [link for link in links.values() if not link.text][::-1]
-        room = self.media - len({ref.url for ref in found.media} - links.keys())
+        links = [link for link in found.links if not self.is_ours(link.url)]
+        own = {link.url: link for link in links if not link.text}
+        texts = {link.url: link for link in links if link.text and link.url not in own}
+        room = self.media - len({ref.url for ref in found.media} - own.keys())
         most = 0 if self.software in TEXTS_UNREAD else TEXT_LINKS
-        return (*own[: max(0, room)], *texts[:most]), len(own) > room
+        return (*list(own.values())[: max(0, room)], *list(texts.values())[:most]), len(own) > room
 
     def objects_of(self, document: object, found: Walk) -> tuple[tuple[Link, ...], bool]:
         """The objects to look at that it only names, and whether there are more of them."""
