@@ -112,9 +112,17 @@ async def running(
     options: Mapping[str, object] = MappingProxyType({}),
 ) -> AsyncIterator[int]:
     """A door in front of an upstream, in this event loop; the port it listens on. ``options`` are mitmproxy's."""
-    master = DoorMaster(
-        [Listens(f"door:{scheme}://127.0.0.1:{upstream_port}@127.0.0.1:0", tuple(doors))], idle_time=idle_time
-    )
+    mode = f"door:{scheme}://127.0.0.1:{upstream_port}@127.0.0.1:0"
+    async with listening(Listens(mode, tuple(doors)), idle_time=idle_time, options=options) as port:
+        yield port
+
+
+@contextlib.asynccontextmanager
+async def listening(
+    door: Listens, *, idle_time: float = 120, options: Mapping[str, object] = MappingProxyType({})
+) -> AsyncIterator[int]:
+    """Any door of mitmproxy's, in this event loop; the port it listens on."""
+    master = DoorMaster([door], idle_time=idle_time)
     master.options.update(**options)
     task = asyncio.get_running_loop().create_task(master.run())
     try:

@@ -20,13 +20,15 @@ from mitmproxy.net import tls as net_tls
 from mitmproxy.tls import TlsData
 from OpenSSL import SSL
 
+from classifier import CannotStartError
+
 NAME = "fediward"
 KEY_FILE, CERTIFICATE_FILE = f"{NAME}-ca.pem", f"{NAME}-ca-cert.pem"
 KEY_BITS = 2048
 _HTTP1 = b"http/1.1"
 
 
-class AuthorityError(Exception):
+class AuthorityError(CannotStartError):
     """The authority cannot be had; the message says what to do."""
 
 

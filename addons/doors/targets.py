@@ -13,6 +13,13 @@ _WITH_PORT = re.compile(r"(\[[^\]]*\]|[^:\[\]]*):[0-9]{1,5}")
 _OURS = frozenset({b"proxy-connection", b"proxy-authorization"})
 """Said to us, and of no concern to anybody behind."""
 
+
+class ForbiddenError(MalformedHeadError):
+    """The request may not go where it wants to."""
+
+    status = 403
+
+
 type Place = tuple[str, int]
 """A host, lower case and without brackets, and a port."""
 

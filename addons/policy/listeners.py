@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 from addons.policy.document import Place
-from addons.policy.sections import File
+from addons.policy.door_sections import Doors
+from addons.policy.sections import Server
 from addons.policy.values import Address, Upstream, ip
 
 
@@ -17,7 +19,21 @@ class Listening:
     place: Place
 
 
-def listeners(settings: File) -> Iterator[Listening]:
+class Listens(Protocol):
+    """A configuration, read or not yet complete."""
+
+    @property
+    def server(self) -> Server:
+        """``server:``."""
+        ...
+
+    @property
+    def doors(self) -> Doors:
+        """``doors:``."""
+        ...
+
+
+def listeners(settings: Listens) -> Iterator[Listening]:
     """All that the configuration names, the inbox door first."""
     doors = settings.doors
     yield Listening("the inbox door", settings.server.listen, ("server", "listen"))
