@@ -3,6 +3,7 @@
 import contextlib
 import os
 import sqlite3
+import threading
 import time
 from pathlib import Path
 from typing import Any, Literal
@@ -92,6 +93,7 @@ _COMMON: dict[str, Any] = {
 
 def _sqlite(url: URL, busy: float, synchronous: Synchronous, read_only: bool) -> Engine:
     path = Path(url.database or "").absolute()
+    prepared = threading.Event()
 
     def connect() -> sqlite3.Connection:
         # isolation_level None: the driver begins nothing by itself, so DDL is in our transactions too.
@@ -102,8 +104,14 @@ def _sqlite(url: URL, busy: float, synchronous: Synchronous, read_only: bool) ->
         connection: sqlite3.Connection = sqlite3.connect(where, uri=read_only, **options)
         try:
             connection.execute("PRAGMA foreign_keys = ON")
+            if not (read_only or prepared.is_set()):
+                # Once, as it waits for whoever is writing just now; it lasts, being in the file.
+                _prepare(connection, busy)
+                prepared.set()
             if not read_only:
-                _prepare(connection, busy, synchronous)
+                connection.execute(f"PRAGMA synchronous = {synchronous}")
+                # A WAL grown by one long reader shrinks again at the next checkpoint.
+                connection.execute(f"PRAGMA journal_size_limit = {16 << 20}")
         except sqlite3.Error:
             connection.close()
             raise
@@ -125,7 +133,7 @@ def _make_private(path: Path) -> None:
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
 
 
-def _prepare(connection: sqlite3.Connection, busy: float, synchronous: Synchronous) -> None:
+def _prepare(connection: sqlite3.Connection, busy: float) -> None:
     # auto_vacuum can be chosen only before the first page is written, so before WAL.
     connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
     deadline = time.monotonic() + busy
@@ -138,9 +146,6 @@ def _prepare(connection: sqlite3.Connection, busy: float, synchronous: Synchrono
             if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
                 raise
             time.sleep(0.02)
-    connection.execute(f"PRAGMA synchronous = {synchronous}")
-    # A WAL grown by one long reader shrinks again at the next checkpoint.
-    connection.execute(f"PRAGMA journal_size_limit = {16 << 20}")
 
 
 def must_exist(url: URL) -> None:
