@@ -7,6 +7,7 @@ import click
 # command -> one line of help, so that `fediward --help` imports nothing heavy (torch takes seconds).
 COMMANDS = {
     "allow": "Undo a wrong decision everywhere: by its id, a SHA-256 or a URL.",
+    "ca": "Show the fetch door's certificate authority, and the lines that have your server use it.",
     "calibrate": "Find thresholds for a wanted rate of mistakes, from your own ordinary media.",
     "check": "Judge image files as the doors would and say what the policy does with them.",
     "config": "Check a configuration file, or print the commented example.",
