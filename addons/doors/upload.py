@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from mitmproxy import http
 
 from addons.doors.deliveries import names_inbox
-from addons.doors.layers import GATHER, UNJUDGED, Gather
+from addons.doors.layers import GATHER, Gather
 from addons.doors.multipart import is_multipart
 from addons.doors.peers import Network, connection_key, is_trusted, parse_address, sender
 from addons.doors.posts import MAX_BYTES
@@ -118,7 +118,6 @@ class Upload:
         if not self._counts(visit):
             message = f"{self.rules.per_peer} requests of this peer are being gathered or judged already"
             self._settle(flow, visit, self.uploads.busy(visit.request, visit.what, message))
-            flow.metadata[UNJUDGED] = True
             return
         limit = self._limit(flow)
 

@@ -127,7 +127,7 @@ class Uploads:
         """Judge a whole body; None: it may go on, byte for byte. Writes the decision down unless nothing is in it.
 
         A multipart form is read strictly, else it is a post's JSON or form; ``upload`` only changes the words of a
-        refusal. Judging goes on past the deadline, so that who tries again finds it judged.
+        refusal. Judging a file goes on past the deadline, so that who tries again finds it judged.
         """
         started, began = datetime.now(UTC), time.monotonic()
         if (refusal := self.encoded(request)) is not None:
