@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -50,8 +50,11 @@ class Opened:
         return f"{self.name} open on {self.address}{behind}"
 
 
-def plans(service: Service, *, free: bool = False) -> list[Plan]:
-    """Every door that the configuration names, the inbox door first. ``free``: each on a free port of its host."""
+def plans(service: Service, *, free: bool = False, fixed: Collection[str] = ()) -> list[Plan]:
+    """Every door that the configuration names, the inbox door first.
+
+    ``free``: each on a free port of its host, but for those named in ``fixed``.
+    """
     server, fetch, pictrs = service.config.server, service.config.doors.fetch, service.config.doors.pictrs
     found = [
         Plan(
@@ -67,7 +70,8 @@ def plans(service: Service, *, free: bool = False) -> list[Plan]:
     if pictrs is not None:
         mode = f"door:{pictrs.upstream}@{_at(pictrs.listen, free)}"
         found.append(Plan("pict-rs door", str(pictrs.upstream), door=Door(mode, (service.pictrs(),))))
-        found.append(Plan("origin", listener=Listener(_origin(service), _on(pictrs.origin, free), pictrs.clients)))
+        where = _on(pictrs.origin, free and "origin" not in fixed)
+        found.append(Plan("origin", listener=Listener(_origin(service), where, pictrs.clients)))
     if (validate := service.config.doors.validate_) is not None:
         listener = Listener(_validation(service), _on(validate.listen, free), validate.clients)
         found.append(Plan("validation", listener=listener))

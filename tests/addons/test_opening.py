@@ -46,6 +46,15 @@ async def test_each_door_that_is_named_is_open(tmp_path: Path) -> None:
         assert list(doors) == ["inbox door"]
 
 
+async def test_what_is_fixed_stays_where_it_is_configured(tmp_path: Path) -> None:
+    """The origin's port stands in its URL."""
+    async with opened(tmp_path, doors={"pictrs": PICTRS}) as (service, _):
+        for fixed, where in (((), "127.0.0.1:0"), (("origin",), "127.0.0.1:5")):
+            origin = next(plan for plan in plans(service, free=True, fixed=fixed) if plan.name == "origin")
+            assert origin.listener is not None
+            assert str(origin.listener._address) == where
+
+
 async def test_an_address_that_is_taken(tmp_path: Path) -> None:
     named = {"validate": {"listen": "127.0.0.1:6", "judges": "everything"}}
     async with opened(tmp_path, doors=named) as (service, doors):
