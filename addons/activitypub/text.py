@@ -196,6 +196,7 @@ _DESTINATION = r"\(\s*+<?((?:[^\s()<>\\]|\\.|\([^\s()<>]*+\))++)"
 _IMAGE = re.compile(r"!\[(?:[^\[\]]|\[[^\[\]]*+\])*+\]" + _DESTINATION)
 _ANY_LINK = re.compile(r"\]" + _DESTINATION)
 _DEFINITION = re.compile(r"\]:\s*+<?([^\s<>]++)")
+_AUTOLINK = re.compile(r"<(https?:[^<>\s]++)>", re.IGNORECASE)
 _MARGIN = re.compile(r"^(?:[ \t>]|[-+*][ \t]|[0-9]{1,9}[.)][ \t])++", re.MULTILINE)
 _ESCAPED = re.compile(r"\\([!-/:-@\[-`{-~])")
 
@@ -236,6 +237,9 @@ def _in_markdown(text: str, plain: str, exact: bool) -> Iterator[Found]:
     for pattern in (_ANY_LINK, _DEFINITION):
         for match in pattern.finditer(text):
             yield Found(_destination(match[1]), shown=shown)
+    for match in _AUTOLINK.finditer(text):
+        # It looks like a tag, and is not in ``plain``.
+        yield Found(_destination(match[1]), shown=False)
     yield from _bare(_ANY_LINK.sub(" ", plain))
 
 

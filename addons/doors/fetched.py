@@ -48,6 +48,8 @@ class Document:
     kind: Kind
     parts: tuple[Part, ...]
     bounds: Scope
+    most: int
+    """Media that are looked at."""
 
 
 class UnknownError(Exception):
@@ -98,7 +100,7 @@ def read(body: bytes, url: str, scope: Scope, *, max_bytes: int, peer: str | Non
     most = scope.media * OF_COLLECTIONS if kind == "collection" else scope.media
     found = walk(parsed.document, max_depth=scope.depth, max_nodes=scope.nodes, max_media=most)
     parts = _parts(parsed.document, found, arrays, keys, scope, Context("fetch", host_of(url), address=peer))
-    return Document(body, parsed.document, kind, tuple(parts), scope)
+    return Document(body, parsed.document, kind, tuple(parts), scope, most)
 
 
 def _untyped(body: bytes, cause: Cause) -> Document | None:

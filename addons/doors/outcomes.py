@@ -73,29 +73,17 @@ def carry_out(document: Document, outcomes: Sequence[Outcome]) -> tuple[bytes | 
     If the document itself (the first part) goes, or something has to wait, there is no new body either. Raises
     UnfitError.
     """
-    every = tuple(outcomes)
-    if every[0].fate == "gone" or any(one.fate == "wait" for one in every):
-        return None, every
-    if every[0].fate == "bare":
-        return _bared(document), every
+    own, *items = outcomes
+    if own.fate == "gone" or any(one.fate == "wait" for one in outcomes):
+        return None, tuple(outcomes)
+    if own.fate == "bare":
+        return _bared(document), tuple(outcomes)
     try:
-        return _stripped(document, every), every
+        return _stripped(document, outcomes), tuple(outcomes)
     except CannotStripError:
         if document.kind == "actor":
-            return _bared(document), every
-    every = tuple(_gone(one) if one.part.at or document.kind == "post" else one for one in every)
-    if every[0].fate == "gone":
-        return None, every
-    try:
-        return _stripped(document, every), every
-    except CannotStripError:
-        return None, (replace(every[0], fate="gone", decision=as_action(every[0].decision, Action.DROP)), *every[1:])
-
-
-def _gone(one: Outcome) -> Outcome:
-    if one.fate != "strip":
-        return one
-    return replace(one, fate="gone", decision=as_action(one.decision, Action.DROP))
+            return _bared(document), tuple(outcomes)
+        return None, (replace(own, fate="gone", decision=as_action(own.decision, Action.DROP)), *items)
 
 
 def _stripped(document: Document, outcomes: Sequence[Outcome]) -> bytes | None:
@@ -107,7 +95,7 @@ def _stripped(document: Document, outcomes: Sequence[Outcome]) -> bytes | None:
     if gone:
         root = leaving_out(root, gone)
     bounds = document.bounds
-    return write(strip(root, urls, max_depth=bounds.depth, max_nodes=bounds.nodes))
+    return write(strip(root, urls, max_depth=bounds.depth, max_nodes=bounds.nodes, max_media=document.most))
 
 
 def _bared(document: Document) -> bytes:

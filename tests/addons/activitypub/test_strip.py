@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from addons.activitypub.parsing import Cut, Repeated, parse
 from addons.activitypub.references import Walk
-from addons.activitypub.strip import CannotStripError, bare_actor, strip
+from addons.activitypub.strip import CannotStripError, _Stripper, bare_actor, strip
 from addons.activitypub.walk import walk
 from tests.addons.activitypub.walking import AS, ID, JPG, U, V, note
 
@@ -151,6 +151,12 @@ def test_bounds_are_those_given() -> None:
     for bounds in ({"max_depth": 2}, {"max_nodes": 6}, {"max_media": 0}):
         with pytest.raises(CannotStripError):
             strip(document, [BAD], **bounds)
+
+
+def test_what_is_left_is_looked_at_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_Stripper, "run", lambda self, document: document)
+    with pytest.raises(CannotStripError, match="cannot be taken out"):
+        strip(note(icon=BAD), [BAD])
 
 
 # -- repeated keys and odd numbers -------------------------------------------------------------------------------------

@@ -282,3 +282,10 @@ def test_character_references_of_any_length_are_read(reference: str, char: str) 
 def test_hostile_text_comes_to_an_end(text: str) -> None:
     # A megabyte each: anything that scans twice would take minutes.
     assert sum(1 for _ in find_urls(text)) <= len(text)
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_an_autolink_looks_like_a_tag_and_is_none(exact: bool) -> None:
+    assert {found.url for found in find_urls("a <https://m.example/x.png> b", exact=exact)} == {
+        "https://m.example/x.png"
+    }
