@@ -128,7 +128,8 @@ def _add_url(reader: Reader, standings: Standings, url: str, found: Found) -> No
         for medium in _stopped(entry):
             if medium.index in there:
                 found.add(entry, medium)
-    if any(standing and not standing.allowed for standing in standings.of([Place(url)])):
+    [standing] = standings.of([Place(url)])
+    if standing and not standing.allowed and plain(url) not in {plain(one) for one in found.urls}:
         found.urls[url] = None
 
 

@@ -67,7 +67,7 @@ def settle(ledger: Ledger, *, within: float = 20.0) -> None:
 
 
 def write(url: str, *entries: Entry, **options: Any) -> None:
-    """Open the ledger, write, close."""
-    with Ledger.open(url, **options) as ledger:
+    """Open the ledger, write, close; at :data:`NOW`, for else it would prune what is older by the day of the test."""
+    with Ledger.open(url, **{"clock": lambda: NOW} | options) as ledger:
         for one in entries:
             assert ledger.write(one)

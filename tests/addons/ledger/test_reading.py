@@ -68,3 +68,11 @@ def test_search(reader: Reader, asked: dict[str, Any], found: str) -> None:
 def test_what_is_not_there(reader: Reader) -> None:
     assert (reader.get("9"), reader.kept("2"), reader.rules("policy-1"), reader.counts()) == (None, None, {}, [])
     assert reader.get("\x00" * 9000) is None
+
+
+def test_where_bytes_came_from_is_told_once(url: str) -> None:
+    write(url, *(entry(id=name) for name in ("one", "two")))
+    with Reader.open(url) as reader:
+        assert reader.places("ab" * 32) == [("https://a.example/x.gif", "https://cdn.a.example/x.gif")]
+        assert reader.places("cd" * 32) == []
+        assert reader.places("ab" * 32, limit=0) == []

@@ -40,3 +40,8 @@ def test_what_is_kept_of_a_dropped_activity_holds_no_file() -> None:
 def test_long_texts_have_keys_for_the_indexes() -> None:
     row = decision_row(entry(walk=None))
     assert (len(row["actor_key"]), row["activity_id"], row["activity_key"]) == (32, None, None)
+
+
+@pytest.mark.parametrize(("session", "kept"), [(None, None), ("5e" * 32, "5e" * 32), ("x" * 65, "x" * 63 + "…")])
+def test_an_uploaders_session_fits_its_column(session: str | None, kept: str | None) -> None:
+    assert decision_row(entry(session=session))["session"] == kept

@@ -1,15 +1,22 @@
 import subprocess
 import sys
+from datetime import UTC
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import text
+from sqlalchemy import MetaData, text
 
 from addons.ledger import Ledger, LedgerError, Reader
 from addons.ledger.database import engine_for, parsed
+from addons.ledger.rows import decision_row, media_rows
+from addons.ledger.schema import MIGRATIONS
+from addons.ledger.standings import Place
 from addons.ledger.tables import metadata
+from addons.policy.words import Action, Standing
 from tests.addons.ledger.samples import entry, write
 
 ROOT = Path(__file__).parents[3]
@@ -29,6 +36,40 @@ def test_the_migrations_make_the_tables_that_the_code_knows(url: str) -> None:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, metadata) == []
     engine.dispose()
+
+
+def at(url: str, revision: str) -> None:
+    """Make the tables as they were at that revision."""
+    engine = engine_for(parsed(url))
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+    engine.dispose()
+
+
+def test_a_ledger_of_the_first_version_keeps_what_it_has(url: str) -> None:
+    at(url, "0001")
+    one = entry(id="one")
+    old, engine = MetaData(), engine_for(parsed(url))
+    with engine.begin() as connection:
+        old.reflect(connection)
+        row = {name: value for name, value in decision_row(one).items() if name != "session"}
+        # Reflected, SQLite's columns of JSON are that again, but times have lost their type.
+        connection.execute(old.tables["decisions"].insert(), row | {"at": one.at.astimezone(UTC).replace(tzinfo=None)})
+        connection.execute(old.tables["media"].insert(), media_rows(one))
+    engine.dispose()
+    with pytest.raises(LedgerError, match=r"of an older fediward \(schema 0001\)"):
+        Reader.open(url)
+    with Ledger.open(url) as ledger:
+        ledger.standings.allow(["ab" * 32], "one")
+        assert ledger.standings.of([Place(None, "ab" * 32)]) == [Standing("one", True, Action.PASS)]
+        assert ledger.secrets.known("origin") is None
+    with Reader.open(url) as reader:
+        kept = reader.get("one")
+    assert kept is not None
+    assert (kept.session, kept.at, kept.hits, len(kept.media)) == (None, one.at, one.hits, len(one.media))
 
 
 def test_a_newer_database_is_refused_and_left_alone(url: str) -> None:
