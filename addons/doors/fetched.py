@@ -61,9 +61,12 @@ class UnknownError(Exception):
 
 
 def claims_json(media_type: str) -> bool:
-    """Whether a Content-Type says that the body is ActivityPub, or other JSON, which lenient servers take for it."""
-    name = media_type.partition(";")[0].strip().lower()
-    return name.endswith(("/json", "+json"))
+    """Whether a Content-Type says that the body is ActivityPub, or other JSON, which lenient servers take for it.
+
+    Of several, joined by commas, any counts.
+    """
+    names = [each.partition(";")[0].strip().lower() for each in media_type.split(",")]
+    return any(name.endswith(("/json", "+json")) for name in names)
 
 
 _BEGINS = re.compile(rb"(?:\xef\xbb\xbf)?\s*+[\[{]")

@@ -30,6 +30,7 @@ def parts(document: object, **more: Any) -> list[tuple[tuple[str | int, ...], li
         ('Application/LD+JSON ; profile="https://www.w3.org/ns/activitystreams"', True),
         ("application/json", True),
         ("text/json", True),
+        ("text/html, application/activity+json;charset=utf-8", True),
         ("text/html", False),
         ("application/x-ndjson", False),
         ("", False),
