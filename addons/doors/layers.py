@@ -139,8 +139,14 @@ class DoorStream(http_layers.HttpStream):
         client is told to go on (Expect) or sends anything."""
         if (yield from super().check_killed(emit_error_hook)):
             return True
+        if self.client_state != self.state_wait_for_request_headers:
+            return False
+        if self.flow.request.stream:
+            self._release()  # an addon streams what looks like a delivery
+            self.client_side.whole = None
+            return False
         headers = self.flow.request.headers
-        if self.client_state != self.state_wait_for_request_headers or headers.get("content-length") == "0":
+        if headers.get("content-length") == "0":
             return False
         if (gather := self.flow.metadata.get(GATHER)) is not None:
             self.client_side.whole = gather.seconds

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 from collections import Counter
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from addons.doors.peers import Network, connection_key, is_trusted, parse_addres
 from addons.doors.posts import MAX_BYTES
 from addons.doors.upload_answers import Refusal, answer
 from addons.doors.upload_paths import METHODS, Asked, Paths, canonical
+from addons.doors.upload_table import Kind
 from addons.doors.uploads import Request, Uploads, What
 from addons.fetching.budget import BudgetSpentError, Lease, MemoryBudget
 from addons.fetching.portion import Portion
@@ -27,6 +29,8 @@ PER_PEER = 16
 """Requests of one peer that are gathered or judged at a time."""
 SLOWEST = 8 << 10
 """Bytes a second that a body must come at, beside the time that any body has."""
+_INBOX = re.compile(rb"[/A-Za-z0-9._@~-]*/inbox")
+"""Paths of nearly all deliveries, which need no further look."""
 OBSERVED = 16
 """Requests that are judged at a time where nobody waits for it."""
 
@@ -89,17 +93,16 @@ class Upload:
         return True
 
     def _asked(self, request: http.Request) -> Asked | None:
-        if request.method.upper() not in METHODS:
+        if _INBOX.fullmatch(request.data.path) or request.method.upper() not in METHODS:
             return None
-        asked = self.paths.find(request.path)
-        if asked is None:
-            types = request.headers.get_all("content-type")
-            if is_multipart(types):
-                asked = Asked("upload", self.paths.software, canonical(request.path))
-            elif self.paths.forms and any("urlencoded" in value.lower() for value in types):
-                asked = Asked("post", self.paths.software, canonical(request.path))
+        if (asked := self.paths.find(request.path)) is not None:
+            return None if names_inbox(asked.path) else asked
+        types = request.headers.get_all("content-type")
+        kind: Kind = "upload" if is_multipart(types) else "post"
+        if kind == "post" and not (self.paths.forms and any("urlencoded" in value.lower() for value in types)):
+            return None
         # Inboxes take deliveries alone, which are read there.
-        return None if asked is None or names_inbox(request.path) else asked
+        return None if names_inbox(request.path) else Asked(kind, self.paths.software, canonical(request.path))
 
     def _settle(self, flow: http.HTTPFlow, visit: _Visit, refusal: Refusal | None) -> None:
         if refusal is not None:

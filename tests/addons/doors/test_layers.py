@@ -9,8 +9,10 @@ import pytest
 from mitmproxy import http
 
 from addons.doors import layers
+from addons.doors.answers import refusal
 from addons.doors.http1 import Bounds
-from addons.doors.layers import UNJUDGED, is_websocket
+from addons.doors.layers import GATHER, UNJUDGED, Gather, is_websocket
+from addons.fetching.budget import MemoryBudget
 from tests import net
 from tests.addons.doors.gate import Gate
 
@@ -360,3 +362,72 @@ async def test_a_connection_to_the_server_is_reused_only_while_fresh(
             assert (await one.response())[0] == 200
             await asyncio.sleep(idle)
     assert len(seen) == connections
+
+
+# -- what an addon asks for --------------------------------------------------------------------------------------------
+
+
+class Asks(Gate):
+    """Gathers every PUT of at most ten bytes, under a budget of its own."""
+
+    def __init__(self, memory: int = 100, *, refuses: bool = True, answers: bool = False) -> None:
+        super().__init__(busy=refuses)
+        self.refuses, self.answers = refuses, answers
+        self.own = MemoryBudget(memory)
+
+    def requestheaders(self, flow: http.HTTPFlow) -> None:
+        if flow.request.method != "PUT":
+            super().requestheaders(flow)
+        elif self.answers:
+            flow.response = refusal(403, "no")
+        else:
+            no = refusal(413, "no") if self.refuses else None
+            flow.metadata[GATHER] = Gather(10, self.own, lambda _: no, lambda _: no, seconds=60, ahead=False)
+
+
+def put(body: bytes, *headers: tuple[str, str]) -> bytes:
+    return b"PUT" + net.post("/x", body, *headers).removeprefix(b"POST")
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+@pytest.mark.parametrize(
+    ("body", "memory", "refuses", "status"),
+    [
+        (b"0123456789", 10, True, 200),
+        (b"0123456789a", 100, True, 413),
+        (b"0123456789", 9, True, 413),
+        (b"0123456789a", 100, False, 200),
+        (b"0123456789", 9, False, 200),
+        (b"bad", 10, True, 202),
+        (b"bad, but long", 10, False, 200),
+    ],
+)
+async def test_what_an_addon_asks_for_is_gathered(
+    body: bytes, memory: int, refuses: bool, status: int, chunked: bool
+) -> None:
+    asks = Asks(memory, refuses=refuses)
+    async with net.door(asks) as door, net.client(door.port) as client:
+        if chunked:
+            await client.send(b"PUT /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
+            await client.send(net.chunked(body[:2], body[2:]))
+        else:
+            await client.send(put(body))
+        assert (await client.response())[0] == status
+        assert [request.body for request in door.upstream.requests] == ([body] if status == 200 else [])
+        assert (asks.own.used, asks.budget.used) == (0, 0)
+
+
+async def test_an_answer_to_a_head_comes_before_the_body_and_before_100() -> None:
+    async with net.door(Asks(answers=True)) as door, net.client(door.port) as client:
+        await client.send(put(b"0123456789", ("Expect", "100-continue"))[:-10])
+        status, head, _ = await client.response()
+        assert (status, b"connection: close" in head.lower()) == (403, True)
+        assert not door.lines
+
+
+async def test_an_answer_to_a_head_without_a_body_keeps_the_connection() -> None:
+    async with net.door(Asks(answers=True)) as door, net.client(door.port) as client:
+        for _ in range(2):
+            await client.send(put(b""))
+            assert (await client.response())[0] == 403
+        assert not door.lines

@@ -173,6 +173,9 @@ SPELLINGS = [
     "/%2561pi/v1/statuses",
     "/x/../api/./v1/statuses",
     "/api/v1/statuses?x=1",
+    "/api/v1/statuses?x=/inbox",
+    "/api/v1/statuses%3Fx=/inbox",
+    "/api/v1/statuses#/inbox",
     "/api/v1/statuses%3Fx=1",
     "/api\\v1\\statuses",
     "/api/v1/statuses;a=1",
@@ -300,11 +303,14 @@ async def test_observe_lets_by_at_once_and_judges_afterwards(
         assert door.inbox.busy
         gate.set()
         assert len(await ended(door, 2)) == 2
+        # what has a delivery's type is held no more than others
+        assert (await send(door, "/api/v1/statuses", b"{}", "application/activity+json"))[0] == 200
         # what is malformed, encoded or too large goes by as well
         assert (await send(door, "/api/v1/media", b"nonsense", "multipart/form-data; boundary=x"))[0] == 200
         assert (await send(door, "/api/v1/statuses", b"x", JSON, ("Content-Encoding", "gzip")))[0] == 200
         await net.until(lambda: not door.inbox.busy)
-        assert len(door.arrived) == 4
+        assert door.inbox.rules.budget.used == 0
+        assert len(door.arrived) == 5
 
 
 async def ended(door: Opened, count: int) -> list[Any]:
