@@ -14,6 +14,13 @@ def refusal(status: int, message: str) -> http.Response:
     return http.Response.make(status, json.dumps({"error": message}).encode(), _JSON)
 
 
+def unstored(status: int, message: str) -> http.Response:
+    """An error that is stored nowhere."""
+    answer = refusal(status, message)
+    answer.headers["Cache-Control"] = "no-store"
+    return answer
+
+
 def inbox_answer(action: Action) -> http.Response | None:
     """The answer to a delivery; None: forward it.
 

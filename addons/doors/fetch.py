@@ -12,14 +12,14 @@ from mitmproxy.proxy import layer
 from mitmproxy.proxy.layers.tls import ClientTLSLayer
 from mitmproxy.tls import TlsData
 
-from addons.doors.answers import refusal
+from addons.doors.answers import refusal, unstored
 from addons.doors.asking import ask_for_all
 from addons.doors.destinations import DestinationRefusedError, Destinations, bracketed
 from addons.doors.fetch_layers import LOOK, REFUSED, TUNNEL, FetchLayer, FetchStream, Look
 from addons.doors.forwarding import TIMED_OUT, Dial
 from addons.doors.gathering import Reading, Step, What
 from addons.doors.layers import Rules
-from addons.doors.media import Media, unstored
+from addons.doors.media import Media
 from addons.doors.observing import Afterwards, Tap
 from addons.doors.peers import Network, is_trusted, parse_address
 from addons.doors.targets import ForbiddenError, Place

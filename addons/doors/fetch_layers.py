@@ -23,10 +23,11 @@ from mitmproxy.proxy.layers.http._events import (
 from mitmproxy.proxy.layers.http._hooks import HttpConnectHook, HttpErrorHook, HttpResponseHeadersHook
 from mitmproxy.proxy.layers.tcp import TCPLayer
 
+from addons.doors.answers import unstored
 from addons.doors.asking import Asked, Cut, UnsatisfiableError, make_partial, span, unsatisfiable
 from addons.doors.forwarding import TIMED_OUT
 from addons.doors.gathering import Reading, Step
-from addons.doors.heads import ERROR_TEXTS, error_response
+from addons.doors.heads import ERROR_TEXTS
 from addons.doors.http1 import Bounds, DoorServer
 from addons.doors.layers import DoorLayer, DoorStream, Rules
 from addons.doors.observing import Tap
@@ -148,7 +149,9 @@ class FetchStream(DoorStream):
         if message.startswith("Certificate verify failed"):
             said = "the host's certificate is not valid"
         self.server_state = self.state_errored
-        yield from self._finish(error_response(status, said))
+        answer = unstored(status, said)
+        answer.headers["Connection"] = "close"
+        yield from self._finish(http1.assemble_response(answer))
 
     # -- what it brings ------------------------------------------------------------------------------------------------
 
@@ -165,7 +168,7 @@ class FetchStream(DoorStream):
         if (yield from self.check_killed(True)):
             return
         if look.answer is not None:
-            yield from self._give(look.answer, ended=event.end_stream)
+            yield from self._give(look.answer, ended=False)
         elif look.reading is None:
             yield from self._let_go(ended=False)
         else:

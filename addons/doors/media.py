@@ -8,7 +8,7 @@ from time import monotonic
 from mitmproxy import http
 
 from addons.activitypub.references import MediaRef
-from addons.doors.answers import refusal
+from addons.doors.answers import refusal, unstored
 from addons.doors.documents import Answer, Documents
 from addons.doors.gathering import Reading, What
 from addons.judging.gate import Gate, Passage
@@ -116,13 +116,6 @@ def reference(url: str, kind: Kind) -> MediaRef:
     """The body of a URL as rules are asked about it: as what its bytes are, whatever it may be shown as."""
     family = kind.media_type.partition("/")[0]
     return MediaRef(url, "video" if family == "video" else "audio" if family == "audio" else "image", "")
-
-
-def unstored(status: int, message: str) -> http.Response:
-    """An error that is stored nowhere."""
-    answer = refusal(status, message)
-    answer.headers["Cache-Control"] = "no-store"
-    return answer
 
 
 def _document(found: Answer, head: http.Response) -> http.Response | None:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from cryptography.hazmat.primitives.serialization import Encoding
 
 from addons.doors import proxy
 from addons.doors.authority import Authority, FetchTls
@@ -30,6 +29,10 @@ from addons.service import Service, fetch_settings, scope_of
 from classifier.engine import Engine
 from tests import net
 from tests.addons.fetching import servers
+from tests.drawing import encode, textured
+
+FORBIDDEN = encode(textured(1))
+ORDINARY = encode(textured(2))
 
 type Answer = bytes | Callable[[net.Received, asyncio.StreamWriter], Awaitable[None]]
 
@@ -114,7 +117,7 @@ class Opened:
 
     def client(self, *, trusts: bool = True, **more: object) -> httpx.AsyncClient:
         """The server, which uses the door for everything."""
-        context = ssl.create_default_context()
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         if trusts:
             context.load_verify_locations(self.authority.certificate)
         proxy = f"http://127.0.0.1:{self.port}"
@@ -149,17 +152,14 @@ async def opened(
     config: Config,
     engine: Engine,
     host: Host,
-    authority: Authority,
-    trusted: servers.Authority,
-    folder: Path,
+    tls: FetchTls,
+    trusted: Path,
     *,
     names: Resolver | None = None,
     **settings: Any,
 ) -> AsyncIterator[Opened]:
-    """Open a fetch door; ``settings`` are of :class:`FetchDoorSettings`. ``trusted``: who signed the hosts."""
+    """Open a fetch door; ``settings`` are of :class:`FetchDoorSettings`. ``trusted``: the authority of hosts."""
     policy, budget = config.policy(), MemoryBudget(config.limits.memory)
-    believed = folder / "trusted.pem"
-    believed.write_bytes(trusted.certificate.public_bytes(Encoding.PEM))
     with Ledger.open(config.ledger.url) as ledger:
         ledger.note_policy(policy.version, asked(policy.rules))
         fetcher = Fetcher(fetch_settings(config), budget)
@@ -171,8 +171,8 @@ async def opened(
         fetch.settings = replace(fetch.settings, **settings)
         resolver = names or servers.Names(remote_example=["127.0.0.1"], other_example=["127.0.0.1"])
         fetch.destinations = replace(fetch.destinations, resolver=resolver)
-        door = proxy.Door("fetch@127.0.0.1:0", (fetch,), FetchTls(authority))
-        async with net.listening(door, options={"ssl_verify_upstream_trusted_ca": str(believed)}) as port:
-            yield Opened(port, fetch, service, authority, host)
+        door = proxy.Door("fetch@127.0.0.1:0", (fetch,), tls)
+        async with net.listening(door, options={"ssl_verify_upstream_trusted_ca": str(trusted)}) as port:
+            yield Opened(port, fetch, service, tls.authority, host)
             assert await fetch.drained(10)
         await net.until(lambda: budget.used == 0)
