@@ -13,6 +13,8 @@ from click.testing import CliRunner
 
 from addons.cli import main
 from addons.commands.run_ import DRAIN_MORE, serve
+from addons.judging.stable import origin_urls
+from addons.ledger.ledger import Ledger
 from addons.ledger.reading import Reader, Search
 from addons.policy.config import Config, load
 from tests import net, pictures, processes
@@ -113,6 +115,16 @@ def no_folder(folder: Path) -> Path:
     return config(folder, ledger={"url": "sqlite:////proc/nowhere/fediward.db"}).path
 
 
+def other_origin(folder: Path) -> Path:
+    """What pict-rs keeps was fetched from another origin_url."""
+    listen, origin = (f"127.0.0.1:{processes.free_port()}" for _ in range(2))
+    pictrs = {"listen": listen, "upstream": "http://127.0.0.1:4", "origin": origin, "origin_url": "http://fediward:5"}
+    made = config(folder, doors={"pictrs": pictrs})
+    with Ledger.open(made.ledger.url) as ledger:
+        origin_urls(ledger, "http://127.0.0.1:5")
+    return made.path
+
+
 @pytest.mark.parametrize(
     ("path", "code", "says"),
     [
@@ -120,6 +132,7 @@ def no_folder(folder: Path) -> Path:
         (wrong, 2, ['wrong.yaml:1:34: unknown key "upstreem"', 'did you mean "upstream"?']),
         (no_weights, 1, ["fediward did not start: ", "fediward models pull"]),
         (no_folder, 1, ["fediward did not start: ", "/proc/nowhere/fediward.db"]),
+        (other_origin, 1, ["fediward did not start: ", "was http://127.0.0.1:5 and is http://fediward:5 now"]),
     ],
 )
 def test_what_it_does_not_start_with(tmp_path: Path, path: Callable[[Path], Path], code: int, says: list[str]) -> None:
@@ -180,3 +193,12 @@ async def test_a_signal_while_it_loads_is_heard(tmp_path: Path) -> None:
         program.tell()
         assert await program.ended() == 0
     assert "Traceback" not in program.said, program.said
+
+
+def test_another_origin_url_is_taken_when_told(tmp_path: Path) -> None:
+    path = other_origin(tmp_path)
+    with socket.create_server(("127.0.0.1", load(path, env={}).server.listen.port)):
+        ended = CliRunner().invoke(main, ["run", "-c", str(path), "--new-origin-url"])
+    assert "cannot listen" in ended.stderr  # so far it came
+    with Ledger.open(load(path, env={}).ledger.url) as ledger:
+        assert origin_urls(ledger, "http://fediward:5").of("a").startswith("http://fediward:5/o/")
