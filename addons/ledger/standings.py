@@ -9,6 +9,7 @@ from typing import Literal
 from sqlalchemy import Connection, Engine, delete, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 
+from addons.fetching.data_urls import is_data_url
 from addons.fetching.urls import UrlRefusedError, parse
 from addons.ledger.clean import bounded, bounded_url, key
 from addons.ledger.database import READS
@@ -117,7 +118,9 @@ def _keys(place: Place) -> dict[tuple[Kind, str], str]:
     found: dict[tuple[Kind, str], str] = {}
     if place.sha256 and _SHA256.fullmatch(place.sha256):
         found["sha256", place.sha256] = place.sha256
-    for url in (place.url, place.final_url):
+    # Of where a data: URL "led" only the beginning is known, which others share.
+    led = None if place.final_url is None or is_data_url(place.final_url) else place.final_url
+    for url in (place.url, led):
         if url:
             found["url", key(plain(url))] = bounded_url(url, URL)
     return found

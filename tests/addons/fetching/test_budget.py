@@ -80,3 +80,28 @@ def test_used_is_always_the_sum_of_the_leases_and_never_past_the_limit(steps: li
     for lease in leases:
         lease.release()
     assert budget.used == 0
+
+
+def test_bytes_that_are_shared_count_until_both_have_released_them() -> None:
+    budget = MemoryBudget(10)
+    lease = budget.take(7)
+    first, second = lease.shared(), lease.shared()
+    lease.release()
+    assert (lease.size, budget.used) == (0, 7)
+    with pytest.raises(ValueError, match="released already"):
+        lease.shared()
+    first.release()
+    first.release()
+    assert budget.used == 7
+    second.release()
+    assert budget.used == 0
+
+
+def test_a_share_that_is_released_first_gives_nothing_back() -> None:
+    budget = MemoryBudget(10)
+    with budget.take(4) as lease:
+        lease.shared().release()
+        assert budget.used == 4
+        lease.grow(6)
+        assert budget.used == 10
+    assert budget.used == 0

@@ -17,6 +17,7 @@ from addons.policy.words import Cause, Medium
 from classifier import CannotJudgeError, JudgedFrame, Judgement, Parts
 from classifier.flights import Stop
 from classifier.hashlists import Digests
+from tests import net
 
 URL = "https://remote.example/a.png"
 
@@ -44,7 +45,7 @@ class Remote:
 
     async def get(self, url: str, *, timeout: float, waiting: Waiting | None = None, share: str = "") -> Fetched:
         assert timeout > 0
-        assert waiting is not None
+        waiting = waiting or Waiting()
         self.fetched[url] += 1
         self.paid.append((share, url))
         waiting.for_slot = self.no_slot
@@ -72,7 +73,7 @@ class Eyes:
         self.listed: set[str] = set()
         self.cost = 0
         self.looked_in: list[threading.Thread] = []
-        self.fails: CannotJudgeError | None = None
+        self.fails: Exception | None = None
         self.gate: asyncio.Event | None = None
         self.timeouts: list[float] = []
 
@@ -417,3 +418,111 @@ async def test_without_a_stop_all_is_judged(bench: Bench) -> None:
     medium = await bench.one()
     assert medium.judgement is not None
     assert medium.judgement.worst() == {"clip.x": 0.5, "hash.ours": 1.0}
+
+
+# -- the very bytes ----------------------------------------------------------------------------------------------------
+
+
+async def test_bytes_at_hand_are_judged_and_remembered(bench: Bench) -> None:
+    bench.eyes.listed.add(hashlib.sha256(b"one").hexdigest())
+    first = await bench.judge.judge_bytes(ref(), b"one", timeout=5)
+    again = await bench.judge.judge_bytes(ref(), b"one", timeout=5)
+    assert first.judgement is not None
+    assert first.judgement.frames[0].symbols == {"clip.x": 0.5, "hash.ours": 1.0}
+    assert (first.judgement.sha256, first.cached, again.cached) == (hashlib.sha256(b"one").hexdigest(), False, True)
+    assert bench.eyes.judged == {b"one": 1}
+    assert not bench.remote.fetched
+
+
+@pytest.mark.parametrize("timeout", [0.0, -1.0])
+async def test_bytes_that_come_too_late_are_judged_for_who_asks_again(bench: Bench, timeout: float) -> None:
+    lease = bench.remote.budget.take(3)
+    bench.eyes.gate = asyncio.Event()
+    late = await bench.judge.judge_bytes(ref(), b"one", timeout=timeout, lease=lease)
+    assert (late.cause, late.message) == (Cause.TIMEOUT, "not judged within 0.0 s")
+    lease.release()
+    await net.until(lambda: bench.eyes.judged[b"one"] == 1)
+    assert bench.remote.budget.used == 3  # they are in memory still
+    bench.eyes.gate.set()
+    await net.until(lambda: bench.remote.budget.used == 0)
+    again = await bench.judge.judge_bytes(ref(), b"one", timeout=5)
+    assert again.cached
+    assert bench.eyes.judged == {b"one": 1}
+
+
+async def test_who_goes_away_ends_no_judging(bench: Bench) -> None:
+    lease = bench.remote.budget.take(3)
+    bench.eyes.gate = asyncio.Event()
+    asking = asyncio.create_task(bench.judge.judge_bytes(ref(), b"one", timeout=5, lease=lease))
+    await net.until(lambda: bench.eyes.judged[b"one"] == 1)
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    lease.release()
+    assert bench.remote.budget.used == 3
+    bench.eyes.gate.set()
+    await net.until(lambda: bench.remote.budget.used == 0)
+    assert (await bench.judge.judge_bytes(ref(), b"one", timeout=5)).cached
+
+
+async def test_bytes_that_cannot_be_judged_give_their_cause_and_their_memory_back(bench: Bench) -> None:
+    bench.eyes.fails = CannotJudgeError("undecodable", "broken")
+    with bench.remote.budget.take(3) as lease:
+        medium = await bench.judge.judge_bytes(ref(), b"one", timeout=5, lease=lease)
+    assert (medium.cause, medium.message, medium.judgement) == (Cause.UNDECODABLE, "broken", None)
+    await net.until(lambda: bench.remote.budget.used == 0)
+
+
+async def test_a_bug_in_judging_bytes_is_no_cause_and_keeps_no_memory(bench: Bench) -> None:
+    bench.eyes.fails = ZeroDivisionError()
+    with bench.remote.budget.take(3) as lease, pytest.raises(ZeroDivisionError):
+        await bench.judge.judge_bytes(ref(), b"one", timeout=5, lease=lease)
+    await net.until(lambda: bench.remote.budget.used == 0)
+
+
+async def test_what_is_fetched_to_pass_is_the_very_bytes_that_were_judged() -> None:
+    bench = Bench()
+    bench.remote.final[URL] = "https://cdn.example/a.png"
+    medium, fetched = await bench.judge.fetch(ref(), timeout=5, share="peer")
+    assert fetched is not None
+    assert medium.judgement is not None
+    assert hashlib.sha256(fetched.data).hexdigest() == medium.judgement.sha256
+    assert (medium.final_url, medium.address) == ("https://cdn.example/a.png", "192.0.2.1")
+    assert bench.remote.paid == [("peer", URL)]
+    fetched.release()
+    # What a URL gave before says nothing of what it gives now.
+    bench.remote.files[URL] = b"another"
+    medium, fetched = await bench.judge.fetch(ref(), timeout=5)
+    assert fetched is not None
+    assert medium.judgement is not None
+    assert medium.judgement.sha256 == hashlib.sha256(b"another").hexdigest()
+    fetched.release()
+    await net.until(lambda: bench.remote.budget.used == 0)
+
+
+async def test_what_cannot_be_fetched_has_no_bytes(bench: Bench) -> None:
+    bench.remote.files[URL] = FetchError(Cause.FETCH_REFUSED, "no", URL, "10.0.0.1")
+    medium, fetched = await bench.judge.fetch(ref(), timeout=5)
+    assert (medium.cause, medium.address, fetched) == (Cause.FETCH_REFUSED, "10.0.0.1", None)
+
+
+async def test_what_is_fetched_and_not_judged_in_time_is_the_callers_to_release(bench: Bench) -> None:
+    bench.eyes.gate = asyncio.Event()
+    medium, fetched = await bench.judge.fetch(ref(), timeout=0.05)
+    assert (medium.cause, medium.address) == (Cause.TIMEOUT, "192.0.2.1")
+    assert fetched is not None
+    fetched.release()
+    assert bench.remote.budget.used == len(URL)
+    bench.eyes.gate.set()
+    await net.until(lambda: bench.remote.budget.used == 0)
+
+
+async def test_who_goes_away_while_it_is_judged_leaves_no_bytes_behind(bench: Bench) -> None:
+    bench.eyes.gate = asyncio.Event()
+    asking = asyncio.create_task(bench.judge.fetch(ref(), timeout=5))
+    await net.until(lambda: sum(bench.eyes.judged.values()) == 1)
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    bench.eyes.gate.set()
+    await net.until(lambda: bench.remote.budget.used == 0)

@@ -99,6 +99,12 @@ def test_odd_urls_stand_for_themselves_and_are_bounded(engine: Engine, standings
     assert standings.unblock([Place(odd)]) == 1
 
 
+def test_the_beginning_of_a_data_url_blocks_no_other_one(standings: Standings) -> None:
+    begins = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAgAAAAIACAIA…"
+    standings.block([Place(begins + "one", BYTES, begins)], Action.STRIP, "one")
+    assert standings.of([Place(begins + "two", OTHER, begins), Place(begins + "one")]) == [None, BLOCKED]
+
+
 @pytest.mark.parametrize(
     "digest", ["parts:" + "ab" * 29, "parts:" + "ab" * 32, "AB" * 32, "ab" * 31, "ab" * 33, "", "x"]
 )
