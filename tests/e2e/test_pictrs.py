@@ -7,7 +7,7 @@ import pytest
 import pytest_asyncio
 from PIL import Image
 
-from addons.judging.stable import StableUrls
+from addons.judging.stable import LONGEST, StableUrls
 from tests.drawing import encode, textured
 from tests.e2e.pictrs_place import API_KEY, FORBIDDEN, ORDINARY, Place, pixels, place
 
@@ -113,3 +113,12 @@ async def test_nobody_else_uses_the_origin(there: Place) -> None:
 async def test_uploads_pass_untouched_where_only_the_fediverse_is_scanned(there: Place) -> None:
     assert pixels(await there.stored(await there.upload(FORBIDDEN))) == pixels(FORBIDDEN)
     assert await there.entries("") == []
+
+
+async def test_the_longest_url(there: Place) -> None:
+    url = there.host.put("/" + "x" * (LONGEST - len(there.host.url("/"))), ORDINARY)
+    assert len(url) == LONGEST
+    answer = await there.get("/image/original", proxy=url)
+    assert pixels(answer.content) == pixels(ORDINARY)
+    too_long = await there.get("/image/original", proxy=url + "x")
+    assert (too_long.status_code, too_long.json()["code"]) == (400, "invalid-url")
