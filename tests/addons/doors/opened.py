@@ -26,6 +26,7 @@ from addons.ledger.entry import Entry
 from addons.ledger.ledger import Ledger
 from addons.ledger.reading import Kept, Reader, Search
 from addons.policy.config import Config, load
+from addons.policy.settled import settler
 from addons.service import Service, fetch_settings, scope_of
 from classifier.engine import Engine
 from classifier.frames import MIN_PDQ_QUALITY
@@ -113,18 +114,25 @@ class Opened:
 
 @contextlib.asynccontextmanager
 async def opened(
-    config: Config, engine: Engine, answer: bytes | net.Answer = net.OK, *, busy: float = 5, queue: int = 100
+    config: Config,
+    engine: Engine,
+    answer: bytes | net.Answer = net.OK,
+    *,
+    busy: float = 5,
+    queue: int = 100,
+    early: bool = False,
 ) -> AsyncIterator[Opened]:
     """Open a door with a server behind it and the configuration's ledger. ``engine`` is not closed.
 
-    ``busy`` and ``queue`` are the ledger's: seconds to wait for its lock, entries that may wait.
+    ``busy`` and ``queue`` are the ledger's: seconds to wait for its lock, entries that may wait. ``early``: what a list
+    knows is judged no further (``classifier.stop_early``).
     """
     policy, budget = config.policy(), MemoryBudget(config.limits.memory)
     async with contextlib.AsyncExitStack() as stack:
         ledger = stack.enter_context(Ledger.open(config.ledger.url, busy=busy, queue=queue))
         ledger.note_policy(policy.version, asked(policy.rules))
         fetcher = Fetcher(fetch_settings(config), budget)
-        judge = Judge(fetcher, engine)
+        judge = Judge(fetcher, engine, stop=settler(config.rules) if early else None)
         look_ahead = LookAhead(fetcher, judge, scope_of(config))
         gate = Gate(policy, judge, ledger)
         service = Service(config, policy, budget, ledger, engine, judge, gate, look_ahead, Exchanges(config.exchanges))

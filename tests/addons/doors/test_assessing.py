@@ -5,11 +5,21 @@ from typing import Any
 import pytest
 
 from addons.activitypub.parsing import MalformedActivityError
-from addons.doors.assessing import SPEAKERS, Scope, host_of, read, unread, with_media, without_media
+from addons.doors.assessing import (
+    SPEAKERS,
+    Scope,
+    as_drop,
+    host_of,
+    read,
+    stripped,
+    unread,
+    with_media,
+    without_media,
+)
 from addons.policy.conditions import NotOf, OneOf, SymbolTest
-from addons.policy.decide import Policy
+from addons.policy.decide import STRIPS, Policy
 from addons.policy.rules import Rule
-from addons.policy.words import Action, Cause, Medium
+from addons.policy.words import Action, Cause, Decision, Hit, Medium
 from classifier import JudgedFrame, Judgement
 
 A, B = "https://a.example/u", "https://b.example/u"
@@ -147,3 +157,104 @@ def test_unread() -> None:
         Cause.TIMEOUT,
         "lemmy",
     )
+
+
+# -- strip -------------------------------------------------------------------------------------------------------------
+
+
+def stripping(*rules: Rule, **on: Action) -> Policy:
+    """A policy at whose inbox door ``strip`` takes effect."""
+    every = DEFER | {Cause(cause): action for cause, action in on.items()}
+    return Policy(rules, every, strips=STRIPS | {"inbox"})
+
+
+BAD = Rule("bad", SymbolTest("x.bad", ">=", 1), Action.STRIP)
+SPAM = Rule("spam", by("a.example"), Action.STRIP)
+URLS = tuple(f"https://remote.example/{number}.png" for number in range(3))
+
+
+def scored(delivery: Any, *bad: int) -> list[Medium]:
+    """The delivery's media, those of these indexes bad."""
+    return [
+        replace(medium, judgement=replace(medium.judgement, frames=(JudgedFrame(0, {"x.bad": float(index in bad)}),)))
+        for index, medium in enumerate(judged(delivery))
+        if medium.judgement
+    ]
+
+
+@pytest.mark.parametrize(
+    ("rules", "bad", "expected"),
+    [
+        ((BAD,), (1,), [1]),
+        ((BAD,), (0, 2), [0, 2]),
+        ((BAD, Rule("all", NotOf(SymbolTest("x.bad", ">=", 1)), Action.RECORD)), (1,), [1]),
+        ((SPAM,), (), [0, 1, 2]),
+        ((SPAM, BAD), (1,), [0, 1, 2]),
+    ],
+)
+def test_a_strip_is_about_what_was_found_or_about_all(rules: tuple[Rule, ...], bad: Any, expected: list[int]) -> None:
+    asked, delivery = stripping(*rules), read(json.dumps(note(A, *URLS)).encode(), Scope())
+    media = scored(delivery, *bad)
+    verdict = with_media(asked, delivery, media)
+    assert verdict.decision.action is Action.STRIP
+    assert stripped(asked, delivery, verdict, media) == [media[index] for index in expected]
+
+
+def test_what_any_speakers_rule_strips_is_stripped() -> None:
+    """The verdict is one speaker's, but another one's rule may have found another medium."""
+    kinds = [
+        Rule("a", SymbolTest("x.bad", ">=", 1), Action.STRIP),
+        Rule("b", SymbolTest("x.worse", ">=", 1), Action.STRIP),
+    ]
+    asked = Policy([Rule("by-a", by("a.example"), Action.RECORD), *kinds], DEFER, strips=STRIPS | {"inbox"})
+    delivery = read(json.dumps([note(A, URLS[0]), note(B, URLS[1])]).encode(), Scope())
+    media = scored(delivery, 0)
+    assert media[1].judgement is not None
+    media[1] = replace(media[1], judgement=replace(media[1].judgement, frames=(JudgedFrame(0, {"x.worse": 1.0}),)))
+    verdict = with_media(asked, delivery, media)
+    assert stripped(asked, delivery, verdict, media) == media
+
+
+@pytest.mark.parametrize(
+    ("scope", "activity", "rules", "on"),
+    [
+        # media that nobody saw cannot be put on the block set
+        (Scope(media=2), note(A, *URLS), (BAD,), {"too_many": Action.STRIP}),
+        (Scope(media=2), note(A, *URLS), (SPAM,), {"too_many": Action.PASS}),
+        (
+            Scope(),
+            [note(f"https://{n}.example/u", URLS[0]) for n in range(SPEAKERS + 1)],
+            (),
+            {"too_many": Action.STRIP},
+        ),
+        (
+            Scope(),
+            [note(A, URLS[0])] * 9 + [note(f"https://{n}.example/u") for n in range(9)],
+            (SPAM,),
+            {"too_many": Action.PASS},
+        ),
+    ],
+)
+def test_what_is_not_known_as_a_whole_cannot_be_stripped(
+    scope: Scope, activity: Any, rules: tuple[Rule, ...], on: dict[str, Action]
+) -> None:
+    asked, delivery = stripping(*rules, **on), read(json.dumps(activity).encode(), scope)
+    media = scored(delivery)
+    verdict = with_media(asked, delivery, media)
+    assert verdict.decision.action is Action.STRIP
+    assert stripped(asked, delivery, verdict, media) is None
+
+
+def test_a_delivery_that_was_not_read_is_dropped_where_it_should_be_stripped() -> None:
+    assert unread(stripping(busy=Action.STRIP), "lemmy", Cause.BUSY).decision.action is Action.DROP
+
+
+def test_a_strip_that_cannot_be_done_says_why() -> None:
+    own, other = Hit(Action.STRIP, rule="bad", medium=0), Hit(Action.RECORD, rule="noted")
+    decision = Decision(Action.STRIP, own, (other, own))
+    dropped = as_drop(decision)
+    assert (dropped.action, dropped.rule) == (Action.DROP, "bad")
+    assert dropped.hits == (replace(own, action=Action.DROP), other)
+    failed = as_drop(decision, Cause.LEDGER_ERROR)
+    assert (failed.action, failed.rule, failed.cause) == (Action.DROP, None, Cause.LEDGER_ERROR)
+    assert failed.hits == (Hit(Action.DROP, cause=Cause.LEDGER_ERROR), other, own)
