@@ -27,7 +27,7 @@ _LATER = (Cause.TIMEOUT, Cause.NO_WORKER, Cause.BUSY, Cause.FETCH_FAILED, Cause.
 
 def why_not(medium: EntryMedium, others: bool) -> list[str]:
     """Why a medium cannot be allowed and what to do; ``others``: the bytes are known from another decision."""
-    if medium.cause is None:
+    if medium.cause is None and medium.sha256 is None:
         if others:
             return []
         return [

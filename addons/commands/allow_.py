@@ -64,12 +64,16 @@ def command(what: str, config: Path, ledger: str | None, note: str, undo: bool, 
         raise click.UsageError("WHAT must be a decision's id (20 characters), a SHA-256 (64 hex digits) or a URL")
     if len(note) > NOTE:
         raise click.UsageError(f"--note has {len(note)} characters; at most {NOTE} are kept")
-    ask = not (yes or as_json) and sys.stdin.isatty()
+    ask = not (yes or as_json) and _is_terminal()
     with _opened(config, ledger) as opened:
         if undo:
             _undo(opened, what, ask, as_json)
         else:
             _allow(opened, what, kind, note, ask, as_json)
+
+
+def _is_terminal() -> bool:
+    return sys.stdin.isatty()
 
 
 @contextmanager
@@ -193,7 +197,9 @@ def _told(opened: _Open, found: Found, unblocked: int, forgotten: "Sequence[Forg
         lines.append("pict-rs keeps nothing in their place under a proxied URL")
     elif failed := _failed(forgotten):
         lines.append(failed)
-    return lines + advice(opened.config, found, tried=bool(forgotten))
+    if found.sha256 or unblocked:
+        lines += advice(opened.config, found, tried=bool(forgotten))
+    return lines
 
 
 def _failed(forgotten: "Sequence[Forgotten]") -> str:
