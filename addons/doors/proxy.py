@@ -261,6 +261,15 @@ class _Opened:
         self.event.set()
 
 
+class _UpstreamTls(TlsConfig):
+    """TLS towards an https upstream. Only the fetch door ends a client's TLS, and it has an authority of its own."""
+
+    request = None  # type: ignore[assignment]  # mitmproxy's looks for its list of revoked certificates in each request
+
+    def configure(self, updated: object) -> None:
+        """Nothing: mitmproxy would make an authority in the home folder, and read it at each start."""
+
+
 class DoorMaster(Master):
     """A master with the proxy server, TLS towards an https upstream, and the doors' own addons: nothing else."""
 
@@ -268,7 +277,7 @@ class DoorMaster(Master):
         super().__init__(options.Options())
         self.proxyserver = Proxyserver()
         self._opened = _Opened()
-        tls = tls or TlsConfig()
+        tls = tls or _UpstreamTls()
         # Loaded like any addon of mitmproxy's, but a door's own hooks are only called for its own connections.
         addons = list(dict.fromkeys(addon for door in doors for addon in door.addons))
         self.addons.add(self.proxyserver, tls, *addons, self._opened)

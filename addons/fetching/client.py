@@ -3,6 +3,7 @@
 import asyncio
 import functools
 import io
+import os
 import ssl
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import aclosing, contextmanager
@@ -42,6 +43,12 @@ type Read[T] = Callable[[Target, httpx.Response, Trail, MeteredStream], Awaitabl
 
 def default_tls() -> ssl.SSLContext:
     """Certificates checked for the name, by the system's authorities and by certifi's where the system has none."""
+    return _believing(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
+
+
+@functools.cache
+def _believing(file: str | None, folder: str | None) -> ssl.SSLContext:
+    """One for the process: reading the authorities takes 40 ms. The key is what OpenSSL takes from the environment."""
     context = ssl.create_default_context()
     context.load_verify_locations(certifi.where())
     return context
