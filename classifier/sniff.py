@@ -161,9 +161,10 @@ def _text(text: bytes, *, whole: bool) -> Kind:
     # To an XML parser, a document that declares itself XML is SVG by its root, whatever its doctype says.
     if not page and (doctype := _DOCTYPE.match(text, root)):
         page = _PAGE.match(text, _past_comments(text, doctype.end()))
-    if page:
+    # Neither has zero bytes. Programs that find videos and JPEGs behind anything else (ffmpeg) need them.
+    if page and b"\0" not in text:
         return _other("text/html", "an HTML page")
-    if text[at : at + 1] in (b"{", b"["):
+    if text[at : at + 1] in (b"{", b"[") and b"\0" not in text:
         return _other("application/json", "JSON")
     if _SVG_TAG.search(text):
         return _SVG

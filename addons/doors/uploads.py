@@ -1,6 +1,7 @@
 """Judges what local users upload and post: from a request's body to None, or to why it goes no further."""
 
 import asyncio
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -13,6 +14,7 @@ from addons.doors.multipart import MalformedFormError
 from addons.doors.peers import connection_key
 from addons.doors.reading import Readers, ReadersBusyError
 from addons.doors.upload_answers import Refusal, malformed, refused, undecided
+from addons.doors.upload_table import PICTRS
 from addons.fetching.budget import BudgetSpentError, Lease, MemoryBudget
 from addons.judging.gate import Gate, Passage
 from addons.policy.words import Cause, Context, Medium
@@ -24,6 +26,10 @@ READ_INLINE = 8 << 10
 """Bytes read on the event loop; more would stall other connections."""
 _TEXT = frozenset({"text/plain", "text/html", "text/xml", "application/json"})
 """Files that no server shows as a picture: lists that are imported, subtitles."""
+_BINARY = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
+"""In no text; in every JPEG or video that ffmpeg finds behind the beginning of a text (pict-rs and PeerTube ask it)."""
+_SILENT = frozenset({"lemmy", PICTRS})
+"""Take no sounds: what looks like one is meant to be something else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +167,8 @@ class Uploads:
                     continue  # a file that was not chosen
                 data = body[part.start : part.end]
                 kind = media_type_of(data)
-                if posts.is_shown(kind) or (part.is_file and kind not in _TEXT) or len(data) > posts.MAX_BYTES:
+                text = kind in _TEXT and not _BINARY.search(data)
+                if posts.is_shown(kind) or (part.is_file and not text) or len(data) > posts.MAX_BYTES:
                     files.append(data)
                 elif not part.is_file:
                     values.append(posts.Value(part.name, data.decode("utf-8", "replace")))
@@ -214,7 +221,7 @@ class Uploads:
         """One file judged; None: a sound without a picture in it is no medium."""
         medium = await self.gate.judge.judge_bytes(_ref(index, sensitive), data, timeout=left, lease=lease)
         sound = medium.cause is Cause.UNSUPPORTED and media_type_of(data).startswith("audio/")
-        return None if sound else medium
+        return None if sound and self.settings.software not in _SILENT else medium
 
     # -- the answer ----------------------------------------------------------------------------------------------------
 

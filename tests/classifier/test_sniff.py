@@ -183,6 +183,12 @@ def test_text_is_looked_through_to_the_bound_and_one_past_it_it_could_be_svg(sta
     assert sniff(text + b"x").why.startswith("text of more than 1048576 bytes")
 
 
+@pytest.mark.parametrize("start", [b"<html>", b" {", b"[", b"<!DOCTYPE html>", "<html>".encode("utf-16-be")])
+def test_a_video_behind_the_beginning_of_a_text_is_none(start: bytes) -> None:
+    """ffmpeg finds it there (raw H.264, MJPEG), and pict-rs and PeerTube ask ffmpeg."""
+    assert media_type_of(start + b"\x00\x00\x00\x01\x67\x64\x00\x0a\xac") == "application/octet-stream"
+
+
 @pytest.mark.parametrize("start", [b"<html>", b"{", b"<!DOCTYPE html>"])
 def test_long_pages_and_json_are_no_svg(start: bytes) -> None:
     assert "svg" not in sniff(start.ljust(MAX_TEXT + 1, b"x")).media_type

@@ -142,6 +142,10 @@ async def test_bytes_go_on_as_they_came(config: Configure, engine: Engine) -> No
         ([part("avatar", b"", "", "application/octet-stream")], 200, 0),  # none was chosen
         ([part("file", b"follow,these\r\na@b.example,true", "follows.csv", "text/csv")], 200, 0),
         ([part("text", b"I like <svg> and <img> tags")], 200, 0),
+        # Text at its beginning only: ffmpeg, which pict-rs and PeerTube ask, finds the video.
+        ([part("file", b"{\x00\x00\x00\x01\x67\x64\x00\x0a", "a.mp4", "video/mp4")], 422, 1),
+        ([part("file", b"<html>" + b" " * (1 << 20) + b"\x00\x00\x01\x67", "a.mp4", "video/mp4")], 422, 1),
+        ([part("file", "<html>".encode("utf-16-be"), "a.mp4", "video/mp4")], 422, 1),
     ],
 )
 async def test_every_part_that_is_a_file_or_looks_like_one(
@@ -153,16 +157,18 @@ async def test_every_part_that_is_a_file_or_looks_like_one(
             assert entry.media_count == media
 
 
-async def test_a_sound_is_no_picture(config: Configure, engine: Engine) -> None:
+@pytest.mark.parametrize(("software", "status"), [("mastodon", 200), ("lemmy", 400)])
+async def test_a_sound_is_no_picture(config: Configure, engine: Engine, software: str, status: int) -> None:
+    """But where no sounds are taken it is meant to be something else."""
     file = io.BytesIO()
     with wave.open(file, "wb") as sound:
         sound.setnchannels(1)
         sound.setsampwidth(2)
         sound.setframerate(8000)
         sound.writeframes(bytes(8000))
-    async with opened(config(), engine) as door:
-        assert (await files(door, part("file", file.getvalue(), "a.wav", "audio/wav")))[0] == 200
-        await door.entries(0)
+    async with opened(config(server={"software": software}), engine) as door:
+        assert (await files(door, part("file", file.getvalue(), "a.wav", "audio/wav")))[0] == status
+        await door.entries(status != 200)
 
 
 async def test_text_in_a_form_is_looked_at_too(config: Configure, engine: Engine, host: pictures.Host) -> None:
