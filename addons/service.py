@@ -7,7 +7,8 @@ from datetime import timedelta
 from addons.doors.answers import inbox_answer
 from addons.doors.destinations import Destinations
 from addons.doors.documents import Documents
-from addons.doors.fetch import Fetch, FetchDoorSettings
+from addons.doors.fetch import Fetch
+from addons.doors.fetch_settings import FetchDoorSettings
 from addons.doors.http1 import Bounds
 from addons.doors.inbox import Inbox, InboxSettings
 from addons.doors.layers import Rules

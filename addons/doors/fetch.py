@@ -3,8 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable
 
 from mitmproxy import http
 from mitmproxy.connection import Client
@@ -14,46 +13,26 @@ from mitmproxy.tls import TlsData
 
 from addons.doors.answers import refusal, unstored
 from addons.doors.asking import ask_for_all
-from addons.doors.destinations import DestinationRefusedError, Destinations, bracketed
-from addons.doors.fetch_layers import LOOK, REFUSED, TUNNEL, FetchLayer, FetchStream, Look
+from addons.doors.destinations import DestinationRefusedError, Destinations
+from addons.doors.fetch_layers import FetchLayer
+from addons.doors.fetch_settings import FetchDoorSettings
+from addons.doors.fetch_stream import LOOK, REFUSED, TUNNEL, FetchStream, Look
 from addons.doors.forwarding import TIMED_OUT, Dial
 from addons.doors.gathering import Reading, Step, What
 from addons.doors.layers import Rules
 from addons.doors.media import Media
 from addons.doors.observing import Afterwards, Tap
-from addons.doors.peers import Network, is_trusted, parse_address
-from addons.doors.targets import ForbiddenError, Place
+from addons.doors.peers import is_trusted, parse_address
+from addons.doors.targets import ForbiddenError, Place, url_of
 from addons.doors.upgrades import remove_upgrade
 from addons.fetching.resolving import ResolveError, ResolverBusyError
 from addons.judging.local import is_local
-from addons.policy.hosts import HostSet, normal_host
+from addons.policy.hosts import normal_host
 from addons.policy.words import Cause, Context
 
 logger = logging.getLogger(__name__)
 
-CONNECTIONS = 1024
-"""Connections of all clients together."""
 _NOT_WHOLE = frozenset({206, 304})
-
-
-@dataclass(frozen=True, slots=True)
-class FetchDoorSettings:
-    """What the fetch door takes from the configuration.
-
-    ``deadline``: seconds for one answer. ``domains``: our own, whose media are judged only with ``judge_local``.
-    ``max_bytes``: of one medium; ``document_bytes``: of JSON, of which real pages of an outbox have some hundred
-    kilobytes. ``tunnel_hosts`` and ``tunnel_clients``: whose TLS passes unread.
-    """
-
-    clients: Sequence[Network]
-    deadline: float = 8.0
-    domains: frozenset[str] = frozenset()
-    judge_local: bool = False
-    max_bytes: int = 40 << 20
-    document_bytes: int = 8 << 20
-    tunnel_hosts: HostSet = field(default_factory=lambda: HostSet(()))
-    tunnel_clients: Sequence[Network] = ()
-    connections: int = CONNECTIONS
 
 
 class Fetch:
@@ -305,9 +284,3 @@ class Fetch:
         while self.busy and time.monotonic() < deadline:  # noqa: ASYNC110  # several things end it, none has an event
             await asyncio.sleep(0.02)
         return not self.busy
-
-
-def url_of(request: http.Request) -> str:
-    """The URL that is asked for, as an activity would name it: without the port that goes without saying."""
-    port = "" if request.port == {"http": 80, "https": 443}[request.scheme] else f":{request.port}"
-    return f"{request.scheme}://{bracketed(request.host)}{port}{request.path}"

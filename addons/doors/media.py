@@ -76,6 +76,8 @@ class Media:
         """Write down what passed and could not be gathered (``mode: observe``)."""
         if reading.cause is not None:
             self.gate.failed(context, reference(url, reading.kind), reading.cause, reading.message)
+        else:
+            self.gate.ledger.count("fetch", "unobserved")
 
     async def _look(self, context: Context, url: str, reading: Reading, head: http.Response, timeout: float) -> Answer:
         return await self.documents.look(

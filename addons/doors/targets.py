@@ -8,7 +8,7 @@ from addons.doors.destinations import bracketed
 from addons.doors.heads import MalformedHeadError, read_head
 from addons.fetching.urls import Target, UrlRefusedError, parse
 
-_ABSOLUTE = re.compile(rb"(http)://([^/?#]*)([/?][^#]*)?", re.IGNORECASE)
+_ABSOLUTE = re.compile(rb"(http)://([^/?#]*)(/[^#]*)?", re.IGNORECASE)
 _WITH_PORT = re.compile(r"(\[[^\]]*\]|[^:\[\]]*):[0-9]{1,5}")
 _OURS = frozenset({b"proxy-connection", b"proxy-authorization"})
 """Said to us, and of no concern to anybody behind."""
@@ -83,8 +83,7 @@ def _absolute(request: http.Request) -> None:
     elif _target("http", host) != target:
         raise MalformedHeadError("the Host is not the one of the URL")
     _lead(request, target)
-    rest = match[3] or b""
-    request.data.path = rest if rest.startswith(b"/") else b"/" + rest
+    request.data.path = match[3] or b"/"
 
 
 def _lead(request: http.Request, target: Target) -> None:
@@ -97,3 +96,9 @@ def _target(scheme: str, authority: str) -> Target:
         return parse(f"{scheme}://{authority}/")
     except UrlRefusedError as error:
         raise MalformedHeadError(str(error)) from error
+
+
+def url_of(request: http.Request) -> str:
+    """The URL that is asked for, as an activity would name it: without the port that goes without saying."""
+    port = "" if request.port == {"http": 80, "https": 443}[request.scheme] else f":{request.port}"
+    return f"{request.scheme}://{bracketed(request.host)}{port}{request.path}"

@@ -64,7 +64,8 @@ class Host:
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, ssl.SSLError):
             while (request := await net.read_request(reader)) is not None:
                 self.requests.append(request)
-                answer = self.answers.get(request.line.split()[1].decode(), said(b"nothing", status="404 Not Found"))
+                path = request.line.split()[1].decode("utf-8", "replace")
+                answer = self.answers.get(path, said(b"nothing", "text/plain", status="404 Not Found"))
                 if isinstance(answer, bytes):
                     writer.write(answer)
                     await writer.drain()

@@ -93,6 +93,19 @@ async def test_what_was_blocked_by_its_url_is_replaced(open_door: OpenDoor) -> N
         assert is_placeholder(await door.get("/ordinary.png"))
 
 
+async def test_a_url_of_raw_bytes_is_judged_too(open_door: OpenDoor, remote: Host) -> None:
+    remote.put("/caf\xe9\U0001f408", said(FORBIDDEN))
+    at = f"remote.example:{remote.port}".encode()
+    async with open_door({"ports": [remote.port]}) as door, net.client(door.port) as client:
+        await client.send(b"CONNECT " + at + b" HTTP/1.1\r\nHost: " + at + b"\r\n\r\n")
+        assert (await client.response())[0] == 200
+        for path in ("/caf\xe9\U0001f408".encode(), b"/\xff\xfe"):
+            await client.send(b"GET " + path + b" HTTP/1.1\r\nHost: " + at + b"\r\n\r\n")
+            status, _, body = await client.response()
+            assert (status, body == FORBIDDEN) == (200 if b"caf" in path else 404, False)
+        await door.entries(1)
+
+
 # -- by content, not by header -----------------------------------------------------------------------------------------
 
 

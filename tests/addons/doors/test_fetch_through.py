@@ -189,6 +189,14 @@ async def test_observing_holds_no_more_than_the_bound(open_door: OpenDoor, remot
         assert (entry.media[0].cause, entry.mode) == (Cause.TOO_LARGE, "observe")
 
 
+async def test_what_cannot_be_decoded_passes_unobserved(open_door: OpenDoor, remote: Host) -> None:
+    remote.put("/odd", said(b"anything", "image/png", "Content-Encoding: br"))
+    async with open_door(**OBSERVE) as door, door.client() as client, client.stream("GET", door.url("/odd")) as answer:
+        assert b"".join([piece async for piece in answer.aiter_raw()]) == b"anything"
+        assert await door.fetch.drained(10)
+        assert await door.counts() == {"unobserved": 1}
+
+
 async def test_observing_judges_a_bounded_number_at_a_time(open_door: OpenDoor) -> None:
     async with open_door(**OBSERVE) as door:
         door.fetch._afterwards._at_once = 0
