@@ -26,6 +26,7 @@ from addons.ledger.ledger import Ledger
 from addons.ledger.reading import Reader, Search
 from addons.policy.config import Config
 from addons.service import Service, fetch_settings, scope_of
+from classifier import media_type_of
 from classifier.engine import Engine
 from tests import net
 from tests.addons.fetching import servers
@@ -33,6 +34,7 @@ from tests.drawing import encode, textured
 
 FORBIDDEN = encode(textured(1))
 ORDINARY = encode(textured(2))
+PAGE = b"<!DOCTYPE html><html><body>" + b"<p>an ordinary page</p>" * 100 + b"</body></html>"
 
 type Answer = bytes | Callable[[net.Received, asyncio.StreamWriter], Awaitable[None]]
 
@@ -41,6 +43,11 @@ def said(body: bytes, content_type: str = "image/png", *headers: str, status: st
     """A whole answer of a host."""
     lines = [f"HTTP/1.1 {status}", f"Content-Type: {content_type}", f"Content-Length: {len(body)}", *headers]
     return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+def is_placeholder(answer: httpx.Response, kind: str = "image/png") -> bool:
+    told = (answer.status_code, answer.headers.get("content-type"), answer.headers.get("cache-control"))
+    return told == (200, kind, "no-store") and media_type_of(answer.content) == kind and answer.content != FORBIDDEN
 
 
 @dataclass
@@ -177,3 +184,19 @@ async def opened(
             yield Opened(port, fetch, service, tls.authority, host)
             assert await fetch.drained(10)
         await net.until(lambda: budget.used == 0)
+
+
+async def connect(client: net.RawClient, target: str) -> int:
+    await client.send(f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n".encode())
+    return (await client.response())[0]
+
+
+@contextlib.asynccontextmanager
+async def inside(door: Opened, target: str, *, trust: Path, name: str) -> AsyncIterator[net.RawClient]:
+    """A client behind its CONNECT, with TLS to whoever answers there."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(trust)
+    async with net.client(door.port) as client:
+        assert await connect(client, target) == 200
+        await client.writer.start_tls(context, server_hostname=name)
+        yield client

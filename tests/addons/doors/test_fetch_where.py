@@ -1,41 +1,19 @@
-"""Where the fetch door takes the server, and where it does not; whom it believes, and who may use it."""
+"""Where the fetch door takes the server, and where it does not, and who may use it."""
 
 import asyncio
-import contextlib
 import socket
-import ssl
-from collections.abc import AsyncIterator
-from pathlib import Path
 
-import httpx
 import pytest
 
-from addons.doors.authority import FetchTls
 from addons.doors.destinations import Destinations
 from tests import net
 from tests.addons.doors.conftest import OpenDoor
-from tests.addons.doors.fetched import FORBIDDEN, ORDINARY, Host, Opened, host, said
-from tests.addons.fetching.servers import Names, authority
+from tests.addons.doors.fetched import FORBIDDEN, ORDINARY, Host, connect, inside
+from tests.addons.fetching.servers import Names
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 PRIVATE = "10.1.2.3"
-
-
-async def connect(client: net.RawClient, target: str) -> int:
-    await client.send(f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n".encode())
-    return (await client.response())[0]
-
-
-@contextlib.asynccontextmanager
-async def inside(door: Opened, target: str, *, trust: Path, name: str) -> AsyncIterator[net.RawClient]:
-    """A client behind its CONNECT, with TLS to whoever answers there."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.load_verify_locations(trust)
-    async with net.client(door.port) as client:
-        assert await connect(client, target) == 200
-        await client.writer.start_tls(context, server_hostname=name)
-        yield client
 
 
 # -- who may use it ----------------------------------------------------------------------------------------------------
@@ -262,49 +240,3 @@ async def test_no_protocol_is_switched_to(open_door: OpenDoor, remote: Host) -> 
         answer = await door.get("/socket", Upgrade="websocket", Connection="upgrade", Sec_WebSocket_Key="x")
         assert answer.status_code == 502
     assert remote.requests[0].header(b"upgrade") is None
-
-
-# -- whom it believes --------------------------------------------------------------------------------------------------
-
-
-async def test_a_host_whose_certificate_does_not_hold_is_never_passed(
-    open_door: OpenDoor, our_tls: FetchTls, tmp_path: Path
-) -> None:
-    async with host(authority().server(tmp_path, "remote.example")) as stranger:
-        stranger.put("/ordinary.png", said(ORDINARY))
-        async with open_door({"ports": [stranger.tls_port]}) as door, door.client() as client:
-            answer = await client.get(f"https://remote.example:{stranger.tls_port}/ordinary.png")
-            assert answer.status_code == 502
-            assert "certificate" in answer.json()["error"]
-        assert stranger.requests == []
-
-
-async def test_a_server_that_does_not_trust_us_is_told_where_to_look(
-    open_door: OpenDoor, caplog: pytest.LogCaptureFixture
-) -> None:
-    async with open_door() as door, door.client(trusts=False) as client:
-        with pytest.raises(httpx.ConnectError):
-            await client.get(door.url("/ordinary.png"))
-        await net.until(lambda: "fediward ca" in caplog.text)
-        assert await door.counts() == {"untrusted": 1}
-
-
-@pytest.mark.parametrize("tunnels", [{"hosts": ["*.example"]}, {"clients": ["127.0.0.0/8"]}])
-async def test_tunnels_pass_unread_and_are_counted(
-    open_door: OpenDoor, remote: Host, trusted_file: Path, tunnels: dict[str, list[str]]
-) -> None:
-    target = f"remote.example:{remote.tls_port}"
-    async with open_door({"tunnels": tunnels}) as door:
-        # Whoever speaks there shows a certificate of the host's own authority, not of ours.
-        async with inside(door, target, trust=trusted_file, name="remote.example") as client:
-            await client.send(f"GET /forbidden.png HTTP/1.1\r\nHost: {target}\r\n\r\n".encode())
-            assert (await client.response())[2] == FORBIDDEN
-        await door.entries(0)
-        assert await door.counts() == {"tunnel": 1}
-
-
-async def test_tunnels_are_checked_for_where_they_lead(open_door: OpenDoor, remote: Host) -> None:
-    names = Names(remote_example=[PRIVATE])
-    tunnels = {"tunnels": {"hosts": ["remote.example"]}}
-    async with open_door(tunnels, names=names) as door, net.client(door.port) as client:
-        assert await connect(client, f"remote.example:{remote.tls_port}") == 403
