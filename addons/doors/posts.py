@@ -1,7 +1,6 @@
 """What a local user's post, profile or form holds: its values, and the pictures that they name or carry. Pure."""
 
 import base64
-import binascii
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from addons.activitypub.references import Kind, MediaRef
 from addons.activitypub.text import find_urls, parsed_chars
 from addons.activitypub.urls import fetchable
 from addons.activitypub.vocabulary import kind_by_ending
+from addons.doors.deliveries import unknown_charset
 from addons.doors.multipart import MalformedFormError
 from addons.policy.words import Cause
 from classifier import media_type_of
@@ -22,13 +22,23 @@ MAX_FIELDS = 1000
 MAX_MARKDOWN = 100_000
 """Characters that are parsed as markdown; what is longer is searched by pattern, which misses nothing either."""
 
-_BASE64 = re.compile(r"[A-Za-z0-9+/_-]{64,}={0,2}")
+_BASE64 = re.compile(r"[A-Za-z0-9+/_-]{64}")
+_NO_BASE64 = re.compile(r"[^A-Za-z0-9+/_-]+")
+_HEAD = 512
+"""Characters in which the beginning of base64 must stand, with whatever decoders skip (Ruby, PHP, Python)."""
+_AFTER = re.compile(r"[a-z]{3,10}/[^,]{0,100};base64,", re.IGNORECASE)
+"""Before the base64 of what lost the beginning of its data: URL."""
+_WEAK = frozenset({"image/bmp", "image/jxl"})
+"""Known by two bytes: words can begin so, unless nothing but base64 stands there."""
+_DATA = re.compile(r"data:[^,]{0,200}?(?:base64|image/|video/)[^,]{0,200},", re.IGNORECASE)
 _KINDS: tuple[tuple[Kind, re.Pattern[str]], ...] = (
     ("avatar", re.compile("icon|avatar")),
     ("banner", re.compile("banner|header|cover|background")),
     ("thumbnail", re.compile("image|img|thumbnail|picture|photo|logo|file")),
     ("page", re.compile("url|uri|link|href|src")),
 )
+_WORDS = re.compile("alt|desc|caption|text|title|comment|status|content|body|bio|summary")
+"""Keys of what is written for people, though they may also name a picture (``image_description``)."""
 _NO_LETTERS = re.compile(r"[^a-z0-9]")
 _SENSITIVE = frozenset({"sensitive", "nsfw", "issensitive", "isadult", "statussensitive"})
 _TRUE = frozenset({"true", "1", "on", "yes", "t"})
@@ -59,6 +69,8 @@ def values_of(body: bytes, content_types: Sequence[str], query: str, *, depth: i
     """
     if len(content_types) > 1:
         raise MalformedFormError("there is more than one Content-Type")
+    if body and (charset := unknown_charset(content_types)) and charset.lower() != "iso-8859-1":
+        raise MalformedFormError("its charset is not UTF-8")  # body-parser (Express) would read UTF-16 and UTF-7
     said = content_types[0].lower() if content_types else ""
     values = list(_form(query.encode(), "query"))
     if not body:
@@ -118,7 +130,7 @@ def look(values: Sequence[Value], *, most: int, text: int) -> Found:
         if (file := _carried(value.text)) is not None:
             found.files.append(file)
             continue
-        if (url := fetchable(value.text, None)) is not None and not re.search(r"\s", value.text.strip()):
+        if (url := fetchable(value.text, None)) is not None and _is_url(url, value.key):
             refs: Iterable[MediaRef] = _named(url, value.key, sensitive)
         else:
             chars += len(value.text)
@@ -138,6 +150,17 @@ def look(values: Sequence[Value], *, most: int, text: int) -> Found:
         found.causes.add(Cause.TOO_MANY)
         del found.files[most:]
     return found
+
+
+def _is_url(url: str, key: str) -> bool:
+    """Whether a text that begins like a URL is one as a whole. Lenient parsers take spaces in it (Rust's ``url``), and
+    decoders of base64 skip them."""
+    if url[:5].lower() == "data:":
+        return _DATA.match(url) is not None or not re.search(r"\s", url)
+    if not re.search(r"\s", url):
+        return True
+    plain = _plain(key)
+    return not _WORDS.search(plain) and any(pattern.search(plain) for _, pattern in _KINDS)
 
 
 def _in_text(text: str, sensitive: bool, *, exact: bool) -> Iterator[MediaRef]:
@@ -163,17 +186,26 @@ def _plain(key: str) -> str:
 
 
 def _carried(text: str) -> bytes | None:
-    """The picture or video that ``text`` is, in base64 without more (data: URLs are judged as URLs)."""
-    if len(text) < 64 or not _BASE64.match(text[:64]):
+    """The picture or video that ``text`` is, in base64 without more (data: URLs are judged as URLs).
+
+    As the laxest decoders read it, which skip whatever is no base64.
+    """
+    if len(text) < 64:
         return None
-    try:
-        plain = "".join(text.split()).replace("-", "+").replace("_", "/").rstrip("=")
-        head = base64.b64decode(plain[:64])
-        if not is_shown(media_type_of(head)):
-            return None
-        return base64.b64decode(plain + "=" * (-len(plain) % 4))
-    except (binascii.Error, ValueError):
+    text = text[match.end() :] if (match := _AFTER.match(text)) else text
+    head = _plain_base64(text[:_HEAD])[:64]
+    if len(head) < 64:
         return None
+    kind = media_type_of(base64.b64decode(head))
+    if not is_shown(kind) or (kind in _WEAK and not _BASE64.match(text)):
+        return None
+    plain = _plain_base64(text)
+    plain = plain[:-1] if len(plain) % 4 == 1 else plain  # six bits are no byte
+    return base64.b64decode(plain + "=" * (-len(plain) % 4))
+
+
+def _plain_base64(text: str) -> str:
+    return _NO_BASE64.sub("", text).replace("-", "+").replace("_", "/")
 
 
 def is_shown(media_type: str) -> bool:

@@ -59,6 +59,8 @@ def test_a_body_of_another_type_is_read_in_every_way(content_types: tuple[str, .
         (b'{"a":' * 9 + b"1" + b"}" * 9, ("application/json",)),
         (b"a=1&" * (posts.MAX_FIELDS + 1), ("application/x-www-form-urlencoded",)),
         (b"a=1", ("application/x-www-form-urlencoded", "application/json")),
+        (b'{"url": "+AGgAdAB0AHA-://a"}', ("application/json; charset=utf-7",)),
+        (b"a=1", ("application/x-www-form-urlencoded; charset=utf-16",)),
     ],
 )
 def test_what_cannot_be_read(body: bytes, content_types: tuple[str, ...]) -> None:
@@ -125,6 +127,17 @@ def test_urls_in_text() -> None:
 def test_a_picture_in_a_data_url(key: str) -> None:
     url = f"data:image/png;base64,{BASE64}"
     assert refs(**{key: url}) == [("image", url, False)]
+    broken = "\n".join(url[at : at + 76] for at in range(0, len(url), 76))
+    assert refs(**{key: broken}) == [("image", url, False)]
+    spaced = f"data:image/png;charset=a b;base64, {BASE64[:99]} {BASE64[99:]}"
+    assert refs(**{key: spaced}) == [("image", spaced, False)]
+    assert refs(**{key: "data: words, and a picture"}) == []
+
+
+def test_a_url_with_spaces_in_it() -> None:
+    """Rust's ``url`` takes them (Lemmy); what is written for people may begin with a URL."""
+    assert refs(custom_thumbnail=f"{URL} b.png") == [("thumbnail", f"{URL} b.png", False)]
+    assert refs(image_description=f"{URL} is where it is") == []
 
 
 @pytest.mark.parametrize(
@@ -134,13 +147,19 @@ def test_a_picture_in_a_data_url(key: str) -> None:
         BASE64.rstrip("="),
         BASE64.replace("+", "-").replace("/", "_"),
         "\n".join(BASE64[at : at + 76] for at in range(0, len(BASE64), 76)),
+        # What decoders skip (Ruby, PHP, Python), and what may stand before it.
+        "".join(f"{BASE64[at : at + 4]}* " for at in range(0, len(BASE64), 4)),
+        f"\n!{BASE64}ä",
+        f"image/png;name=a;base64,{BASE64}",
     ],
 )
 def test_a_picture_in_bare_base64(text: str) -> None:
     assert looked(avatar=text).files == [IMAGE]
 
 
-@pytest.mark.parametrize("text", ["a" * 100, BASE64[:63], BASE64 + "ä", base64.b64encode(b"words" * 20).decode()])
+@pytest.mark.parametrize(
+    "text", ["a" * 100, BASE64[:63], base64.b64encode(b"words" * 20).decode(), "/wonderful words " * 9]
+)
 def test_other_long_words(text: str) -> None:
     assert not looked(avatar=text).files
 
