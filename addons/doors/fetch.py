@@ -203,7 +203,8 @@ class Fetch:
             int(length) if length.isascii() and length.isdecimal() else None,
             lease=self.rules.budget.take(0),
             most=self.settings.max_bytes,
-            most_document=self.settings.document_bytes,
+            # Errors are no documents, whatever they say: a 410 has to stay one.
+            most_document=self.settings.document_bytes if 200 <= response.status_code < 300 else None,
         )
         if self.observe:
             look.tap = Tap(reading, lambda reading, step: self._passed(flow, reading, step))

@@ -48,13 +48,21 @@ def tell(content_type: str, kind: Kind) -> What | None:
 
 
 class Reading:
-    """One body. ``most``: bytes of media, as sent and decoded alike; ``most_document``: of JSON.
+    """One body. ``most``: bytes of media, as sent and decoded alike; ``most_document``: of JSON, None where it is let
+    go as well.
 
     Everything kept counts against ``lease``, which is the caller's to release.
     """
 
     def __init__(
-        self, content_type: str, encoding: str, length: int | None, *, lease: Lease, most: int, most_document: int
+        self,
+        content_type: str,
+        encoding: str,
+        length: int | None,
+        *,
+        lease: Lease,
+        most: int,
+        most_document: int | None,
     ) -> None:
         self.lease = lease
         self.what: What | None = None
@@ -124,12 +132,14 @@ class Reading:
 
     @property
     def _bound(self) -> int:
-        return self._most_document if self.what is What.DOCUMENT else self._most
+        return self._most_document or 0 if self.what is What.DOCUMENT else self._most
 
     def _tell(self) -> Step:
         self._told = True
         self.kind = sniff(self.decoded[:FIRST])
         self.what = tell(self._content_type, self.kind)
+        if self.what is What.DOCUMENT and self._most_document is None:
+            self.what = None
         if self.what is None:
             return Step.STREAM
         longest = max(self._length or 0, self._raw.tell(), self._decoded.tell())

@@ -235,6 +235,14 @@ async def test_a_document_with_forbidden_media_is_not_passed(open_door: OpenDoor
         assert (answer.status_code, answer.content) == (200, remote.answers["/good"].split(b"\r\n\r\n")[1])  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize("status", ["404 Not Found", "410 Gone", "500 Oops", "301 Moved"])
+async def test_an_error_stays_what_it_is(open_door: OpenDoor, remote: Host, status: str) -> None:
+    remote.put("/gone", said(b"not JSON at all", "application/activity+json", status=status))
+    async with open_door() as door:
+        answer = await door.get("/gone", Accept="application/activity+json")
+        assert (answer.status_code, answer.content) == (int(status[:3]), b"not JSON at all")
+
+
 async def test_a_document_past_the_bound_is_too_large(open_door: OpenDoor, remote: Host) -> None:
     body = note("/x", "https://remote.example/x.png")
     for path, more in (("/at", 0), ("/past", 1)):

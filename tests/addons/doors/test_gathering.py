@@ -92,6 +92,12 @@ def test_bounds_of_media_and_documents() -> None:
         assert feed(reading("application/json"), b"{" + bytes((1 << 15) - 1 + more)) is step
 
 
+def test_json_is_let_go_where_it_is_no_document() -> None:
+    lease = MemoryBudget(1 << 20).take(0)
+    one = Reading("application/json", "", None, lease=lease, most=1 << 20, most_document=None)
+    assert (one.feed(b"{}"), one.finish()) == (Step.MORE, Step.STREAM)
+
+
 def test_a_length_that_is_too_large_is_believed_at_once() -> None:
     one = reading("image/png", length=2 << 20)
     assert feed(one, IMAGE) is Step.FAILED
