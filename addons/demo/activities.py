@@ -2,10 +2,9 @@
 
 from collections.abc import Sequence
 
-type Json = dict[str, object]
+from addons.demo.documents import CONTEXT, PUBLIC, Kind
 
-PUBLIC = "https://www.w3.org/ns/activitystreams#Public"
-CONTEXT = "https://www.w3.org/ns/activitystreams"
+type Json = dict[str, object]
 
 
 class Writer:
@@ -20,8 +19,16 @@ class Writer:
 
     def url(self, name: str) -> str:
         """A picture that no other activity has; ``name`` is its kind with an extension."""
+        return f"{self.remote}/pictures/{self.next()}/{name}"
+
+    def next(self) -> int:
+        """The seed of a picture that there was not yet."""
         self.seed += 1
-        return f"{self.remote}/pictures/{self.seed}/{name}"
+        return self.seed
+
+    def about(self, kind: Kind, url: str) -> str:
+        """The URL of a document of the remote host in which this picture of its, a JPEG, stands."""
+        return url.replace("/pictures/", f"/{kind}/").removesuffix(".jpg")
 
     def id(self, kind: str) -> str:
         """An id that no other object has."""
@@ -70,6 +77,18 @@ class Writer:
             "attachment": [{"type": "Image", "url": image}] if image else [],
         }
         return self.wrap("Announce", self.wrap("Create", page))
+
+    def linked(self, page: str) -> Json:
+        """A new post, as Lemmy writes it, that links to a page and has no picture of its own."""
+        post: Json = {
+            "id": self.id("post"),
+            "type": "Page",
+            "attributedTo": self.actor,
+            "to": [PUBLIC],
+            "name": "What the paper says",
+            "attachment": [{"type": "Link", "href": page}],
+        }
+        return self.wrap("Announce", self.wrap("Create", post))
 
     def video(self, thumbnail: str) -> Json:
         """A new video that a PeerTube channel announces."""

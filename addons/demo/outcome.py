@@ -1,11 +1,14 @@
-"""What became of one scene: the finding that decided, and all that is not as it should be."""
+"""What became of one delivery: the finding that decided, and all that is not as it should be."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from addons.demo.receiver import Arrival
+from addons.demo.arrivals import Arrival
 from addons.demo.scenes import Scene
 from addons.ledger.entry import Entry, EntryMedium
+from addons.policy.words import Door
+
+NOTHING = "nothing"
 
 type Asked = Mapping[str, Sequence[str]]
 """A rule's name to the symbols that it asks."""
@@ -78,6 +81,32 @@ class Result:
     changes: tuple[str, ...] = ()
 
     @property
+    def door(self) -> Door:
+        """Where deliveries come in."""
+        return "inbox"
+
+    @property
+    def who(self) -> str:
+        """In whose shape it came."""
+        return self.scene.software
+
+    @property
+    def carries(self) -> str:
+        """What came, in words."""
+        return self.scene.carries
+
+    @property
+    def got(self) -> str:
+        """What reached the server, in words."""
+        if not self.arrivals:
+            return NOTHING
+        newest = self.arrivals[-1]
+        counts = {"picture": newest.pictures, "video": newest.videos}
+        what = ", ".join(f"{count} {name}{'s' * (count > 1)}" for name, count in counts.items() if count) or "words"
+        times = f", {len(self.arrivals)} times" if len(self.arrivals) > 1 else ""
+        return f"{what}, {intact(self.changes)}{times}"
+
+    @property
     def action(self) -> str:
         """What was done; a delivery without media has no entry and passes."""
         return self.entry.action if self.entry else "pass"
@@ -112,3 +141,8 @@ class Result:
         if scene.cached and not (self.found and self.found.cached):
             problems.append("its picture was judged again")
         return problems
+
+
+def intact(changes: Sequence[str]) -> str:
+    """Whether it arrived as it was sent."""
+    return f"CHANGED: {', '.join(changes)}" if changes else "intact"

@@ -11,14 +11,32 @@ from classifier.pdq import pdq_of
 from classifier.presets import shapes
 
 type Kind = Literal[
-    "ordinary", "forbidden", "late", "broken", "lying", "hiding", "face", "known", "mirrored", "film", "glimpse"
+    "ordinary",
+    "forbidden",
+    "late",
+    "broken",
+    "lying",
+    "hiding",
+    "face",
+    "known",
+    "mirrored",
+    "unwanted",
+    "film",
+    "glimpse",
 ]
 
 KINDS: tuple[Kind, ...] = get_args(Kind.__value__)
 SIZE = 320
 LATE_FRAMES = 6
 """Frames of an animation whose last one is forbidden."""
-_KNOWN_SEED = 20
+STOPPED: frozenset[Kind] = frozenset(
+    {"forbidden", "late", "broken", "hiding", "known", "mirrored", "unwanted", "glimpse"}
+)
+"""What the demo's server must never have, whatever the way."""
+
+type Listed = Literal["known", "unwanted"]
+LISTS: tuple[Listed, ...] = get_args(Listed.__value__)
+_SEEDS: dict[Listed, int] = {"known": 20, "unwanted": 21}
 
 
 def draw(kind: Kind, extension: str, seed: int) -> tuple[bytes, str]:
@@ -26,8 +44,9 @@ def draw(kind: Kind, extension: str, seed: int) -> tuple[bytes, str]:
 
     ``late`` is an animation whose last frame alone is forbidden, ``lying`` a JPEG that calls itself PNG, ``broken`` no
     picture at all, ``hiding`` a JPEG with a forbidden one behind its end, ``face`` a drawn face, ``known`` a smaller,
-    recompressed copy of :func:`known`, and ``mirrored`` one that is mirrored besides. ``film`` is an ordinary video,
-    ``glimpse`` one that is forbidden for one second.
+    recompressed copy of the picture on the list of that name, and ``mirrored`` one that is mirrored besides;
+    ``unwanted`` is a copy of the one on the other list. ``film`` is an ordinary video, ``glimpse`` one that is
+    forbidden for one second.
     """
     rng = np.random.default_rng(seed)
     if kind == "broken":
@@ -40,9 +59,9 @@ def draw(kind: Kind, extension: str, seed: int) -> tuple[bytes, str]:
         if kind == "glimpse":
             frames = videos.with_one_second_of(_forbidden(videos.SIZE, rng), frames, 1 + seed % 2)
         return videos.mp4(frames), "video/mp4"
-    if kind in ("known", "mirrored"):
+    if kind in ("known", "mirrored", "unwanted"):
         side, quality = SIZE + seed % 64, 60 + seed % 30
-        copy = known().resize((side, side))
+        copy = listed("unwanted" if kind == "unwanted" else "known").resize((side, side))
         return _encoded(ImageOps.mirror(copy) if kind == "mirrored" else copy, "JPEG", quality), "image/jpeg"
     if kind == "hiding":
         both = shapes.draw_ordinary(size=SIZE, rng=rng), _forbidden(SIZE, rng)
@@ -58,14 +77,14 @@ def draw(kind: Kind, extension: str, seed: int) -> tuple[bytes, str]:
     return _encoded(image, "JPEG" if jpeg or kind == "lying" else "PNG", 90), "image/jpeg" if jpeg else "image/png"
 
 
-def known() -> Image.Image:
-    """The picture whose PDQ hash stands in the demo's hash list: an ordinary pattern, rich enough for PDQ."""
-    return shapes.draw_ordinary(size=512, kind="clouds", rng=np.random.default_rng(_KNOWN_SEED))
+def listed(name: Listed) -> Image.Image:
+    """The picture whose PDQ hash stands in the demo's hash list of that name: a pattern, rich enough for PDQ."""
+    return shapes.draw_ordinary(size=512, kind="clouds", rng=np.random.default_rng(_SEEDS[name]))
 
 
-def hash_list() -> str:
-    """The demo's hash list as CSV (``kind,hash,source,note``)."""
-    digest, _ = pdq_of(np.asarray(known()))
+def hash_list(name: Listed) -> str:
+    """One of the demo's hash lists as CSV (``kind,hash,source,note``)."""
+    digest, _ = pdq_of(np.asarray(listed(name)))
     return f"kind,hash,source,note\npdq,{digest},demo,a pattern that somebody reported\n"
 
 

@@ -1,8 +1,12 @@
 """The rest of the demo's fediverse: an actor with a real key who signs deliveries, and a host that serves media."""
 
 import gzip
+import hashlib
 import json
-from datetime import UTC, datetime
+import threading
+from collections import deque
+from datetime import UTC, datetime, timedelta
+from urllib.parse import urlsplit
 
 import httpx
 from cryptography.hazmat.primitives import serialization
@@ -12,12 +16,19 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from addons.activitypub.signatures import sign_cavage, sign_rfc9421
-from addons.demo.pictures import KINDS, Kind, draw
+from addons.activitypub.signatures import PublicKey, SignatureError, sign_cavage, sign_rfc9421, verify
+from addons.demo import documents
+from addons.demo.arrivals import Arrival
+from addons.demo.certificates import Certificate
+from addons.demo.documents import ACTIVITY
+from addons.demo.pictures import KINDS, STOPPED, Kind, draw
 from addons.demo.scenes import Scene
 from addons.demo.web import LocalServer
 
-ACTIVITY = "application/activity+json"
+DOMAIN = "example.org"
+"""The demo's server's own."""
+KEPT = 1000
+"""Deliveries that are remembered, and files that were served and must be stopped: the newest."""
 DEFAULT_COVERED = ("(request-target)", "host", "date", "digest", "content-type")
 # What each of them signs of a POST (reference sections 1-2).
 COVERED = {
@@ -35,26 +46,36 @@ AGENTS = {
 
 
 class Remote:
-    """A remote server: its actor, its pictures, and the signing of what it sends.
+    """A remote server: its actor, its pictures, the signing of what it sends, and an inbox of its own.
 
     Pictures are ``/pictures/SEED/KIND.EXT``, where KIND is one of :data:`addons.demo.pictures.KINDS`, ``moved`` (a
-    redirect to a forbidden one), or ``recovering`` (an error when asked first, an ordinary picture from then on).
+    redirect to a forbidden one), ``recovering`` (an error when asked first, an ordinary picture from then on), or
+    ``cloaking`` (ordinary when asked first, forbidden from then on). Documents with a JPEG of them are
+    ``/posts/SEED/KIND``, ``/people/…`` and ``/pages/…``. ``peer``: the key of who may deliver to its inbox.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, certificate: Certificate | None = None) -> None:
         self._key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         self._failed: int | None = None
-        self.server = LocalServer(
-            Starlette(
-                routes=[
-                    Route("/actor", self._actor),
-                    Route("/pictures/{seed:int}/{name}", self._picture),
-                    # A video's id and its page: a server that does not know PeerTube may take either for a picture.
-                    Route("/video/{name}", self._page),
-                    Route("/watch/{name}", self._page),
-                ]
-            )
+        self._cloaked: int | None = None
+        self._lock = threading.Lock()
+        self._delivered: deque[Arrival] = deque(maxlen=KEPT)
+        self._stopped: deque[str] = deque(maxlen=KEPT)
+        self.peer: PublicKey | None = None
+        app = Starlette(
+            routes=[
+                Route("/actor", self._actor),
+                Route("/inbox", self._inbox, methods=["POST"]),
+                Route("/pictures/{seed:int}/{name}", self._picture),
+                *(Route(f"/{kind}/{{seed:int}}/{{name}}", self._document) for kind in documents.KINDS),
+                # A video's id and its page: a server that does not know PeerTube may take either for a picture.
+                Route("/video/{name}", self._page),
+                Route("/watch/{name}", self._page),
+            ]
         )
+        self.server = LocalServer(app)
+        # The same again over TLS, where there is a certificate for it.
+        self.secure = LocalServer(app, certificate)
 
     @property
     def actor(self) -> str:
@@ -80,11 +101,85 @@ class Remote:
         if stem == "recovering" and self._failed != seed:
             self._failed = seed
             return PlainTextResponse("out of order", 500)
-        kind = _kind("ordinary" if stem == "recovering" else stem)
+        if stem == "cloaking" and self._cloaked != seed:
+            self._cloaked = seed
+            stem = "ordinary"
+        kind = _kind(stem)
         if kind is None:
             return PlainTextResponse("no such picture", 404)
         data, media_type = draw(kind, extension, seed)
+        if kind in STOPPED:
+            with self._lock:
+                self._stopped.append(hashlib.sha256(data).hexdigest())
         return Response(data, media_type=media_type)
+
+    def _document(self, request: Request) -> Response:
+        data, media_type = self.file(f"{self.server.url}{request.url.path}")
+        return Response(data, media_type=media_type)
+
+    def file(self, url: str) -> tuple[bytes, str]:
+        """What lies at the URL of a picture or document, whoever asks and how often; and its media type."""
+        parts = urlsplit(url)
+        kind, seed, name = parts.path.strip("/").split("/")
+        for about in documents.KINDS:
+            if kind == about:
+                picture = url.replace(f"/{kind}/", "/pictures/") + ".jpg"
+                return documents.document(about, url, picture, self.actor)
+        stem, _, extension = name.partition(".")
+        found = _kind(stem)
+        assert found is not None, f"{url} is no picture"
+        return draw(found, extension, int(seed))
+
+    # -- its inbox -----------------------------------------------------------------------------------------------------
+
+    async def _inbox(self, request: Request) -> Response:
+        arrival = await Arrival.of(request)
+        headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in arrival.headers]
+        try:
+            verify(
+                "POST",
+                arrival.target.decode("latin-1"),
+                headers,
+                arrival.body,
+                self._peer,
+                datetime.now(UTC),
+                timedelta(hours=1),
+                scheme="http",
+            )
+        except SignatureError as error:
+            return PlainTextResponse(f"signature refused: {error}", 401)
+        with self._lock:
+            self._delivered.append(arrival)
+        return Response(status_code=202)
+
+    def _peer(self, key_id: str) -> PublicKey:
+        if self.peer is None:
+            raise SignatureError(f"no key {key_id}")
+        return self.peer
+
+    def delivered(self) -> list[Arrival]:
+        """The deliveries that reached its inbox, each signature verified, in order."""
+        with self._lock:
+            return list(self._delivered)
+
+    def stopped(self) -> set[str]:
+        """SHA-256 of each file that it served and that the demo's server must never have."""
+        with self._lock:
+            return set(self._stopped)
+
+    def clear(self) -> None:
+        """Forget both."""
+        with self._lock:
+            self._delivered.clear()
+            self._stopped.clear()
+
+    # -- its deliveries ------------------------------------------------------------------------------------------------
+
+    def delivery(self, scene: Scene, door: str) -> httpx.Request:
+        """The signed delivery of a scene to the demo's server, by way of the door in front of it."""
+        request = self.signed(scene, f"http://{DOMAIN}/inbox")
+        request.url = httpx.URL(f"{door}/inbox")  # the Host header stays the signed one
+        return request
 
     def signed(self, scene: Scene, inbox: str) -> httpx.Request:
         """The delivery of a scene to an inbox, as its software would sign it."""
@@ -106,4 +201,6 @@ class Remote:
 
 
 def _kind(name: str) -> Kind | None:
+    """``cloaking`` and ``recovering`` as they are in the end."""
+    name = {"cloaking": "forbidden", "recovering": "ordinary"}.get(name, name)
     return next((kind for kind in KINDS if kind == name), None)

@@ -1,77 +1,112 @@
-"""Runs the demo: opens a remote host, a server and fediward between them, sends the scenes and checks every outcome."""
+"""Runs the demo: opens remote host, server, pict-rs's stand-in and fediward between them; checks every outcome."""
 
 import asyncio
 import contextlib
+import hashlib
 import os
+import ssl
 import tempfile
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
 
+from addons.demo.arrivals import Arrival
+from addons.demo.certificates import Certificate
+from addons.demo.expected import as_expected, expected
 from addons.demo.outcome import Asked, Result, finding
-from addons.demo.pictures import hash_list
-from addons.demo.receiver import ABOUT, Arrival, Receiver
-from addons.demo.remote import Remote
+from addons.demo.pictures import LISTS, hash_list
+from addons.demo.ports import Port
+from addons.demo.receiver import ABOUT, Receiver
+from addons.demo.remote import DOMAIN, Remote
 from addons.demo.scenes import Scene
+from addons.demo.store import Store
+from addons.demo.visited import Visited
+from addons.demo.visits import Visit
+from addons.demo.ways import Ends
+from addons.doors.authority import Authority
 from addons.ledger.entry import Entry
 from addons.ledger.reading import Reader, Search
 from addons.opening import Doors, plans
 from addons.policy.conditions import symbol_tests
-from addons.policy.config import load
+from addons.policy.config import Config, load
 from addons.service import Service
 
-DOMAIN = "example.org"
 PREFIX = "fediward-demo-"
-"""How the name of the folder begins that holds configuration and ledger while the demo runs."""
+"""How the name of the folder begins that holds configuration, ledger and authorities while the demo runs."""
 CONFIG = """\
 server:
   software: generic
-  upstream: {upstream}
-  listen: 127.0.0.1:{listen}
+  upstream: {server}
+  listen: 127.0.0.1:1
   domains: [{domain}]
-fetch: {{allow: [127.0.0.0/8], ports: [80, 443, {media}]}}
+doors:
+  fetch: {{listen: 127.0.0.1:2, ports: [443, {secure}], deadline: 20s, ca: authority}}
+  pictrs:
+    listen: 127.0.0.1:3
+    upstream: {store}
+    origin: 127.0.0.1:{origin}
+    origin_url: http://127.0.0.1:{origin}
+    deadline: 20s
+  validate: {{listen: 127.0.0.1:4, deadline: 20s}}
+  upload: {{contact: {contact}}}
+look_ahead: {{links: always, objects: always}}
+scan: everything
+fetch: {{allow: [127.0.0.0/8], ports: [80, 443, {media}, {secure}]}}
 budget: 20s
 classifier:
   clip: {{model: fediward-tiny, pretrained: demo-shapes}}
   nudity: {{}}
-  hashes: [{{name: known, file: known.csv, variants: true}}]
+  hashes: [{{name: known, file: known.csv, variants: true}}, {{name: unwanted, file: unwanted.csv}}]
 concepts: demo-shapes
 rules:
+  - {{name: no-uploads, when: {{address: 192.0.2.0/24, door: upload}}, do: reject}}
   - {{name: known, when: {{hash.known: 1}}, do: reject}}
   - {{name: red-circle, when: {{clip.red_circle: ">0.8"}}, do: drop}}
   - {{name: explicit, when: {{nudity.explicit: ">0.7"}}, do: drop}}
+  - {{name: unwanted, when: {{hash.unwanted: 1, door: [fetch, pictrs]}}, do: strip}}
   - {{name: face, when: {{nudity.face: ">0.5"}}, do: record}}
 ledger: {{url: "sqlite:///demo.db", keep: 1h, keep_dropped: 1h}}
 """
-WAIT = 10.0
+"""Ports 1 to 4 stand for free ones; the origin's own stands in its URL."""
+CONTACT = f"the admins of {DOMAIN}"
+WAIT = 30.0
 """Seconds for the ledger to be written, and for the server to have fetched its media."""
+TIMEOUT = 60.0
+"""Seconds for one answer."""
 _LOOK = 0.02
 
 
 @dataclass(frozen=True, slots=True)
 class Demo:
-    """The open demo: ``door`` is fediward's URL, ``asked`` what symbols each rule asks."""
+    """The open demo: ``asked`` is what symbols each rule asks."""
 
-    remote: Remote
-    receiver: Receiver
-    door: str
+    ends: Ends
     reader: Reader
     asked: Asked
 
-    async def play(self, scene: Scene, client: httpx.AsyncClient) -> Result:
-        """Send one scene through the door and look at what became of it. Raises httpx.HTTPError."""
+    @property
+    def remote(self) -> Remote:
+        """The remote host."""
+        return self.ends.remote
+
+    @property
+    def receiver(self) -> Receiver:
+        """The server behind fediward."""
+        return self.ends.receiver
+
+    async def play(self, scene: Scene) -> Result:
+        """Send one scene through the inbox door and look at what became of it. Raises httpx.HTTPError."""
         before = len(self._arrivals(scene.id))
-        request = self.remote.signed(scene, f"http://{DOMAIN}/inbox")
-        request.url = httpx.URL(f"{self.door}/inbox")  # the Host header stays the signed one
+        request = self.remote.delivery(scene, self.ends.doors["inbox door"])
         since, began = datetime.now(UTC), time.perf_counter()
-        answer = await client.send(request)
+        answer = await self.ends.client.send(request)
         ms = 1000 * (time.perf_counter() - began)
-        entry = await self._entry(scene, since) if scene.media else None
+        entry = await self._entry(Search(door="inbox", activity_id=scene.id, since=since, limit=1), scene.media)
         arrivals = self._arrivals(scene.id)[before:]
         await _fetched(arrivals)
         return Result(
@@ -84,32 +119,60 @@ class Demo:
             tuple(dict.fromkeys(change for arrival in arrivals for change in arrival.changes(request))),
         )
 
-    async def audit(self, results: Sequence[Result], client: httpx.AsyncClient) -> list[str]:
-        """What is wrong with a whole round of scenes, in words, beside the single results; then it is forgotten.
+    async def visit(self, visit: Visit) -> Visited:
+        """Go one visit's way and look at what arrived at its end. Raises httpx.HTTPError."""
+        since = datetime.now(UTC)
+        gone = await visit.way.go(self.ends)
+        entry = await self._entry(Search(door=visit.door, url=visit.url, since=since, limit=1), visit.ledger)
+        found = finding(entry, self.asked) if entry else None
+        wanted = expected(visit, gone, self.remote.actor)
+        return Visited(visit, as_expected(visit, gone), wanted, entry, found, CONTACT)
 
-        A delivery that was stopped may reach the server late, by a way that nobody thought of: hence at the end again.
+    async def audit(self, results: Sequence[Result], visited: Sequence[Visited] = ()) -> list[str]:
+        """What is wrong with a whole round, in words, beside the single results; then it is forgotten.
+
+        What was stopped may reach the server late, by a way that nobody thought of: hence at the end again.
         """
         problems = [f"the server refused a delivery: {why}" for why in self.receiver.refused]
-        wanted = Counter(result.scene.id for result in results if result.scene.arrives)
-        reached = Counter(arrival.id for arrival in self.receiver.arrivals())
-        told = {result.scene.id: result.scene for result in results}
-        for id in wanted | reached:
-            if wanted[id] != reached[id]:
-                name = f"{told[id].software}, {told[id].carries}" if id in told else f"unknown activity {id}"
-                problems.append(f"{name}: reached the server {reached[id]} times by the end, not {wanted[id]}")
-        page = await client.get(f"{self.door}/about")
+        problems += self._late(results, visited)
+        files = {hashlib.sha256(data).hexdigest() for data in self.ends.store.kept()}
+        for name, held in (("the server", self.receiver.media()), ("pict-rs", files)):
+            if count := len(held & self.remote.stopped()):
+                problems.append(f"{name} has {count} files that were to be stopped")
+        page = await self.ends.client.get(f"{self.ends.doors['inbox door']}/about")
         if page.status_code != 200 or page.text != ABOUT:
             problems.append(f"a page that is no delivery came as {page.status_code} {page.text[:100]!r}")
-        self.receiver.clear()
+        for end in (self.receiver, self.remote, self.ends.store):
+            end.clear()
         return problems
+
+    def _late(self, results: Sequence[Result], visited: Sequence[Visited]) -> Iterator[str]:
+        """What has reached the server by the end, and should not have; or not, and should."""
+        told = {result.scene.id: f"{result.who}, {result.carries}" for result in results}
+        wanted = Counter(result.scene.id for result in results if result.scene.arrives)
+        for one in visited:
+            if (id := one.gone.delivered) is not None:
+                told[id], wanted[id] = f"{one.who}, {one.carries}", wanted[id] + 1
+        reached = Counter(arrival.id for arrival in self.receiver.arrivals())
+        for id in wanted | reached:
+            if wanted[id] != reached[id]:
+                name = told.get(id, f"unknown activity {id}")
+                yield f"{name}: reached the server {reached[id]} times by the end, not {wanted[id]}"
+        brought = sum(len(one.gone.arrived) for one in visited if one.gone.end == "server")
+        kept = sum(len(one.gone.arrived) for one in visited if one.gone.end == "pict-rs")
+        for name, here, then in (
+            ("uploads and posts at the server", len(self.receiver.uploads()), brought),
+            ("files in pict-rs", len(self.ends.store.kept()), kept),
+        ):
+            if here != then:
+                yield f"{name}: {here} by the end, not {then}"
 
     def _arrivals(self, id: str) -> list[Arrival]:
         return [arrival for arrival in self.receiver.arrivals() if arrival.id == id]
 
-    async def _entry(self, scene: Scene, since: datetime) -> Entry | None:
+    async def _entry(self, search: Search, wanted: bool) -> Entry | None:
         deadline = time.monotonic() + WAIT
-        search = Search(activity_id=scene.id, since=since, limit=1)
-        while time.monotonic() < deadline:
+        while wanted and time.monotonic() < deadline:
             if found := await asyncio.to_thread(self.reader.find, search):
                 return found[0]
             await asyncio.sleep(_LOOK)
@@ -135,30 +198,56 @@ async def opened(config: str = CONFIG, loaded: Callable[[], None] = lambda: None
     """
     with tempfile.TemporaryDirectory(prefix=PREFIX) as name:
         folder = Path(name)
-        remote, receiver = Remote(), Receiver()
-        with remote.server, receiver.server:
-            (folder / "known.csv").write_text(hash_list())
+        certificate = Certificate.make(folder)
+        remote, receiver, store = Remote(certificate), Receiver(), Store()
+        with remote.server, remote.secure, receiver.server, store.server, certificate.believed(), Port() as origin:
+            for each in LISTS:
+                (folder / f"{each}.csv").write_text(hash_list(each))
             path = folder / "config.yaml"
             path.write_text(
-                # Port 1 stands for a free one: the door takes what the system gives it.
-                config.format(upstream=receiver.server.url, listen=1, domain=DOMAIN, media=remote.server.port)
+                config.format(
+                    server=receiver.server.url,
+                    domain=DOMAIN,
+                    store=store.server.url,
+                    origin=origin.number,
+                    media=remote.server.port,
+                    secure=remote.secure.port,
+                    contact=CONTACT,
+                )
             )
             service = Service.start(load(path, env=os.environ))
             try:
                 loaded()
                 asked = {rule.name: [test.symbol for test in symbol_tests(rule.when)] for rule in service.config.rules}
-                async with _doors(service) as doors:
+                origin.release()
+                async with _doors(service) as doors, _clients(service.config, doors) as (client, proxied):
+                    receiver.proxy, remote.peer = doors["fetch door"], receiver.key
+                    store.validation = f"{doors['validation']}/validate"
                     with Reader.open(service.config.ledger.url) as reader:
-                        yield Demo(remote, receiver, doors["inbox door"], reader, asked)
+                        yield Demo(Ends(remote, receiver, store, doors, client, proxied), reader, asked)
             finally:
                 await service.close()
 
 
 @contextlib.asynccontextmanager
 async def _doors(service: Service) -> AsyncIterator[dict[str, str]]:
-    """Open all on free ports; the URL of each by its name."""
-    doors = Doors(plans(service, free=True), service.config.limits.idle_time)
+    """Open all, the origin where its URL says and the others on free ports; the URL of each by its name."""
+    doors = Doors(plans(service, free=True, fixed=["origin"]), service.config.limits.idle_time)
     try:
         yield {door.name: f"http://{door.address}" for door in await doors.open()}
     finally:
         await doors.close()
+
+
+@contextlib.asynccontextmanager
+async def _clients(
+    config: Config, doors: Mapping[str, str]
+) -> AsyncIterator[tuple[httpx.AsyncClient, httpx.AsyncClient]]:
+    """One that goes straight, and one that goes by the fetch door and trusts its authority, as servers are told to."""
+    assert config.doors.fetch is not None
+    trusting = ssl.create_default_context(cafile=Authority.open(config.doors.fetch.ca).certificate)
+    async with (
+        httpx.AsyncClient(trust_env=False, timeout=TIMEOUT) as client,
+        httpx.AsyncClient(trust_env=False, timeout=TIMEOUT, proxy=doors["fetch door"], verify=trusting) as proxied,
+    ):
+        yield client, proxied

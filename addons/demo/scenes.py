@@ -8,6 +8,7 @@ from addons.demo.activities import Json, Writer
 
 type Action = Literal["pass", "record", "drop", "reject", "defer"]
 
+PAIR = ("ordinary.jpg", "forbidden.jpg")
 ARRIVES: frozenset[Action] = frozenset({"pass", "record"})
 STATUS: dict[Action, int] = {"pass": 202, "record": 202, "drop": 202, "reject": 403, "defer": 503}
 """What the sender must be answered (DESIGN.md's table; the demo's server answers 202 itself)."""
@@ -19,7 +20,7 @@ class Scene:
 
     ``decided`` is what must have decided, a rule's name, a cause, or None; ``pictures`` and ``videos`` how many the
     server must get where it arrives; ``cached``: whether its picture must be known from earlier; ``media``: whether it
-    has any.
+    has any; ``ahead``: whether they are found only where it leads.
     """
 
     software: str
@@ -31,6 +32,7 @@ class Scene:
     videos: int = 0
     cached: bool = False
     media: bool = True
+    ahead: bool = False
     scheme: Literal["cavage", "rfc9421"] = "cavage"
     gzip: bool = False
 
@@ -55,19 +57,26 @@ class Script:
     """Writes scenes. ``remote`` is the remote host's URL, ``actor`` the id of the one who signs."""
 
     def __init__(self, remote: str, actor: str, seed: int = 0) -> None:
-        self._write = Writer(remote, actor, seed)
+        self.write = Writer(remote, actor, seed)
 
     @property
     def seed(self) -> int:
         """Of the last picture; a script that begins there repeats none."""
-        return self._write.seed
+        return self.write.seed
 
     def all(self) -> list[Scene]:
         """Every scene once, in order."""
-        return [*self._threads(), *self._microblogs(), *self._videos(), *self._shapes(), *self._troubles()]
+        return [
+            *self._threads(),
+            *self._microblogs(),
+            *self._videos(),
+            *self._shapes(),
+            *self._ahead(),
+            *self._troubles(),
+        ]
 
     def _threads(self) -> Iterator[Scene]:
-        write = self._write
+        write = self.write
         yield Scene("lemmy", "a post with an ordinary picture", write.page(write.url("ordinary.jpg")), pictures=1)
         forbidden = write.url("forbidden.jpg")
         yield _stopped("lemmy", "a post with a forbidden shape", write.page(forbidden))
@@ -84,7 +93,7 @@ class Script:
         yield Scene("piefed", "a mirrored copy of a picture on a hash list", mirrored, "reject", "known")
 
     def _microblogs(self) -> Iterator[Scene]:
-        write = self._write
+        write = self.write
         yield Scene("mastodon", "words alone", write.note([]), media=False, scheme="rfc9421")
         two = [write.document(write.url("ordinary.jpg")), write.document(write.url("ordinary.png"))]
         yield Scene("mastodon", "two ordinary pictures", write.note(two), pictures=2, scheme="rfc9421")
@@ -106,7 +115,7 @@ class Script:
         yield _stopped("pleroma", "a redirect to a forbidden shape", write.note([moved]))
 
     def _videos(self) -> Iterator[Scene]:
-        write = self._write
+        write = self.write
         yield Scene("peertube", "a video, its thumbnail ordinary", write.video(write.url("ordinary.jpg")), pictures=1)
         yield _stopped("peertube", "a video, its thumbnail forbidden", write.video(write.url("forbidden.jpg")))
         videos = [write.video(write.url("ordinary.jpg")), write.video(write.url("ordinary.png"))]
@@ -115,7 +124,7 @@ class Script:
         yield _stopped("peertube", "a collection, one of two forbidden", write.collection(bad))
 
     def _shapes(self) -> Iterator[Scene]:
-        write = self._write
+        write = self.write
         linked = {"type": "Document", "url": [write.link(write.url("ordinary.jpg"))]}
         yield Scene("akkoma", "an ordinary picture, its URL a list", write.note([linked]), pictures=1)
         yield _stopped("friendica", "attachments of five shapes, one forbidden", self._every_shape("forbidden.png"))
@@ -132,8 +141,19 @@ class Script:
         array = [write.note([]), write.note([write.document(write.url("forbidden.jpg"))])]
         yield _stopped("generic", "an array of activities, the last forbidden", array)
 
+    def _ahead(self) -> Iterator[Scene]:
+        write = self.write
+        fine, bad = (write.about("posts", write.url(name)) for name in ("ordinary.jpg", "forbidden.jpg"))
+        yield Scene("lemmy", "names a post by its id, its picture ordinary", write.wrap("Announce", fine), ahead=True)
+        yield _stopped(
+            "lemmy", "names a post by its id, its picture forbidden", write.wrap("Announce", bad), ahead=True
+        )
+        fine, bad = (write.about("pages", write.url(name)) for name in PAIR)
+        yield Scene("lemmy", "links to a page, its preview ordinary", write.linked(fine), ahead=True)
+        yield _stopped("lemmy", "links to a page, its preview forbidden", write.linked(bad), ahead=True)
+
     def _troubles(self) -> Iterator[Scene]:
-        write = self._write
+        write = self.write
         broken = write.note([write.document(write.url("broken.png"))])
         yield Scene("wordpress", "a broken file", broken, "drop", "undecodable")
         inward = write.note([write.image("http://10.0.0.1/cat.jpg")])
@@ -143,7 +163,7 @@ class Script:
         yield Scene("mastodon", "the same delivery again, the host is well", again, pictures=1)
 
     def _every_shape(self, last: str) -> Json:
-        write = self._write
+        write = self.write
         return write.note(
             [
                 write.url("ordinary.jpg"),
@@ -157,6 +177,12 @@ class Script:
 
 
 def _stopped(
-    software: str, carries: str, document: Json | list[Json], *, cached: bool = False, gzip: bool = False
+    software: str,
+    carries: str,
+    document: Json | list[Json],
+    *,
+    cached: bool = False,
+    gzip: bool = False,
+    ahead: bool = False,
 ) -> Scene:
-    return Scene(software, carries, document, "drop", "red-circle", cached=cached, gzip=gzip)
+    return Scene(software, carries, document, "drop", "red-circle", cached=cached, gzip=gzip, ahead=ahead)

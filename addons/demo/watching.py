@@ -12,6 +12,8 @@ from rich.console import Console
 from addons.demo import show
 from addons.demo.outcome import Result
 from addons.demo.scenes import Scene, Script
+from addons.demo.visited import Outcome, Visited
+from addons.demo.visits import Visit, visits
 from addons.ledger.errors import LedgerError
 
 if TYPE_CHECKING:
@@ -20,20 +22,22 @@ if TYPE_CHECKING:
 TROUBLE = (OSError, LedgerError, httpx.HTTPError)
 """What may end the demo though its models are there: a port or file that cannot be had, a door that does not answer."""
 PACE = 1.0
-"""Seconds between two scenes where somebody watches for as long as they like."""
+"""Seconds between two outcomes where somebody watches for as long as they like."""
 SETTLE = 0.3
 """Seconds for a stopped delivery to turn up at the server all the same, before a round is audited."""
-TIMEOUT = 60.0
-"""Seconds for one delivery's answer."""
 
 
 @dataclass(slots=True)
 class Watcher:
-    """Prints outcomes to ``console`` and counts them. ``script`` writes a round's scenes, beginning at a seed."""
+    """Prints outcomes to ``console`` and counts them.
+
+    ``script`` writes a round's scenes, beginning at a seed, and ``visits`` its visits, with the script's seeds.
+    """
 
     console: Console
     once: bool
     script: Callable[[str, str, int], Script] = Script
+    visits: Callable[[Script, str], Sequence[Visit]] = visits
     outcomes: int = 0
     right: int = 0
     wrong: int = 0
@@ -45,7 +49,7 @@ class Watcher:
         self._rows = self.console.is_terminal and self.console.file.isatty()
 
     async def watch(self, config: str | None = None, loaded: Callable[[], None] = lambda: None) -> None:
-        """Play every scene once, or round after round until cancelled.
+        """Play every scene and visit once, or round after round until cancelled.
 
         ``loaded`` is called when the models are there. Raises CannotStartError and what :data:`TROUBLE` names.
         """
@@ -62,43 +66,47 @@ class Watcher:
                 loading.close()
                 loaded()
 
-            async with (
-                opened(config or CONFIG, done) as demo,
-                httpx.AsyncClient(trust_env=False, timeout=TIMEOUT) as client,
-            ):
-                await self._rounds(demo, client)
+            async with opened(config or CONFIG, done) as demo:
+                await self._rounds(demo)
 
-    async def _rounds(self, demo: "Demo", client: httpx.AsyncClient) -> None:
+    async def _rounds(self, demo: "Demo") -> None:
         seed = 0
         if self._rows:
             self.console.print(show.table([], self.console.width))
         while True:
             script = self.script(demo.remote.server.url, demo.remote.actor, seed)
-            await self._round(demo, client, script.all())
+            scenes = script.all()
+            await self._round(demo, scenes, self.visits(script, demo.remote.secure.url))
             if self.once:
                 return
             seed = script.seed
 
-    async def _round(self, demo: "Demo", client: httpx.AsyncClient, scenes: Sequence[Scene]) -> None:
-        results = []
+    async def _round(self, demo: "Demo", scenes: Sequence[Scene], visits: Sequence[Visit]) -> None:
+        results: list[Result] = []
         for scene in scenes:
-            result = await demo.play(scene, client)
-            results.append(result)
-            self._tell(result)
-            if not self.once:
-                await asyncio.sleep(PACE)
+            results.append(await demo.play(scene))
+            await self._tell(results[-1])
+        visited: list[Visited] = []
+        for visit in visits:
+            visited.append(await demo.visit(visit))
+            await self._tell(visited[-1])
         await asyncio.sleep(SETTLE)
-        problems = await demo.audit(results, client)
+        problems = await demo.audit(results, visited)
+        outcomes: list[Outcome] = [*results, *visited]
         if self.once and not self._rows:
-            self.console.print(show.table(results, self.console.width))
-        for result in results:
-            if self.once and not result.right:
-                show.complain(self.console, result)
+            self.console.print(show.table(outcomes, self.console.width))
+        for outcome in outcomes:
+            if self.once and not outcome.right:
+                show.complain(self.console, outcome)
+        if self.once and (told := next(filter(None, (one.refusal for one in visited)), None)):
+            self.console.print(
+                f"A user whose picture is refused is told: {told}", markup=False, soft_wrap=not self._rows
+            )
         for problem in problems:
             show.mark(self.console, problem)
         self.wrong += len(problems)
 
-    def _tell(self, result: Result) -> None:
+    async def _tell(self, result: Outcome) -> None:
         self.outcomes += 1
         self.right += result.right
         self.wrong += not result.right
@@ -106,8 +114,10 @@ class Watcher:
             self.console.print(show.table([result], self.console.width, head=False))
         else:
             self.console.print(show.line(result), markup=False, soft_wrap=True)
-        if not self.once and not result.right:
-            show.complain(self.console, result)
+        if not self.once:
+            if not result.right:
+                show.complain(self.console, result)
+            await asyncio.sleep(PACE)
 
     def sum_up(self) -> None:
         """The last words."""

@@ -9,14 +9,20 @@ from typing import Self
 import uvicorn
 from starlette.applications import Starlette
 
+from addons.demo.certificates import Certificate
+
 GRACE = 1
 """Seconds that requests under way may take to end when the server closes."""
 
 
 class LocalServer:
-    """One web server of the demo; open between ``with`` and its end. Raises OSError where no port can be had."""
+    """One web server of the demo; open between ``with`` and its end. Raises OSError where no port can be had.
 
-    def __init__(self, app: Starlette) -> None:
+    With a ``certificate`` it speaks TLS.
+    """
+
+    def __init__(self, app: Starlette, certificate: Certificate | None = None) -> None:
+        self._scheme = "http" if certificate is None else "https"
         self._socket = socket.socket()
         try:
             self._socket.bind(("127.0.0.1", 0))
@@ -26,7 +32,13 @@ class LocalServer:
             raise
         self.port: int = self._socket.getsockname()[1]
         config = uvicorn.Config(
-            app, log_level="error", lifespan="off", access_log=False, timeout_graceful_shutdown=GRACE
+            app,
+            log_level="error",
+            lifespan="off",
+            access_log=False,
+            timeout_graceful_shutdown=GRACE,
+            ssl_certfile=certificate.file if certificate else None,
+            ssl_keyfile=certificate.key if certificate else None,
         )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, args=([self._socket],), daemon=True)
@@ -34,7 +46,7 @@ class LocalServer:
     @property
     def url(self) -> str:
         """Where it is, without a slash at the end."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"{self._scheme}://127.0.0.1:{self.port}"
 
     def __enter__(self) -> Self:
         self._thread.start()

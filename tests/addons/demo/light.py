@@ -1,7 +1,8 @@
-"""The demo without torch and NudeNet: it opens in a second, and knows the hash list and causes only."""
+"""The demo without torch and NudeNet: it opens in a second, and knows the hash lists, addresses and causes only."""
 
 from addons.demo import run
 from addons.demo.scenes import Scene, Script
+from addons.demo.visits import Visit, visits
 
 _HEAVY = """\
   clip: {{model: fediward-tiny, pretrained: demo-shapes}}
@@ -18,7 +19,12 @@ assert _HEAVY in run.CONFIG
 CONFIG = "".join(
     line for line in run.CONFIG.replace(_HEAVY, _LIGHT).splitlines(keepends=True) if not line.startswith(_RULES)
 )
-"""Only what stands on the hash list is forbidden."""
+"""Only what stands on the hash lists is forbidden."""
+
+
+def right(one: Scene | Visit) -> bool:
+    """Whether it comes out right without torch and NudeNet."""
+    return one.decided not in ("red-circle", "face")
 
 
 class LightScript(Script):
@@ -26,12 +32,12 @@ class LightScript(Script):
 
     def all(self) -> list[Scene]:
         """Those of the real script."""
-        return [scene for scene in super().all() if self.right(scene)]
+        return list(filter(right, super().all()))
 
-    @staticmethod
-    def right(scene: Scene) -> bool:
-        """Whether it comes out right."""
-        return scene.decided not in ("red-circle", "face")
+
+def light_visits(script: Script, secure: str) -> list[Visit]:
+    """Visits that come out right without torch and NudeNet."""
+    return list(filter(right, visits(script, secure)))
 
 
 class Few(LightScript):
@@ -40,3 +46,13 @@ class Few(LightScript):
     def all(self) -> list[Scene]:
         wanted = ("words alone", "a smaller copy of a picture on a hash list", "a picture whose host is out of order")
         return [scene for scene in super().all() if scene.carries in wanted]
+
+
+def few_visits(script: Script, secure: str) -> list[Visit]:
+    """Three visits: what the server fetches is stripped, pict-rs keeps something else, an upload is refused."""
+    wanted = (
+        "fetches a post, its picture to be left out",
+        "has pict-rs proxy a picture to be left out",
+        "a user's upload, on a hash list",
+    )
+    return [visit for visit in light_visits(script, secure) if visit.carries in wanted]

@@ -2,8 +2,8 @@
 
 from datetime import UTC, datetime
 
+from addons.demo.arrivals import Arrival
 from addons.demo.outcome import Result, finding
-from addons.demo.receiver import Arrival
 from addons.demo.scenes import Scene
 from addons.ledger.entry import Entry, EntryMedium
 from addons.policy.words import Action, Cause, Hit

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from addons.demo import videos
-from addons.demo.pictures import KINDS, LATE_FRAMES, Kind, draw, hash_list, known
+from addons.demo.pictures import KINDS, LATE_FRAMES, LISTS, STOPPED, Kind, Listed, draw, hash_list, listed
 from classifier.frames import MIN_PDQ_QUALITY
 from classifier.pdq import pdq_of
 
@@ -86,16 +86,23 @@ def test_of_a_late_animation_only_the_last_frame_has_red_in_it() -> None:
     assert red == [False] * (LATE_FRAMES - 1) + [True]
 
 
-def test_the_hash_list_knows_the_copies_of_the_known_picture_and_no_other() -> None:
-    kind, listed, _, _ = hash_list().splitlines()[1].split(",")
+@pytest.mark.parametrize("name", LISTS)
+def test_a_hash_list_knows_the_copies_of_its_picture_and_no_other(name: Listed) -> None:
+    kind, digest, _, _ = hash_list(name).splitlines()[1].split(",")
     assert kind == "pdq"
-    assert pdq_of(np.asarray(known()))[1] >= MIN_PDQ_QUALITY
+    assert pdq_of(np.asarray(listed(name)))[1] >= MIN_PDQ_QUALITY
 
     def distance(kind: Kind, seed: int, turn: Callable[[Image.Image], Image.Image] = lambda image: image) -> int:
         with Image.open(io.BytesIO(draw(kind, "jpg", seed)[0])) as image:
-            return (int(pdq_of(np.asarray(turn(image.convert("RGB"))))[0], 16) ^ int(listed, 16)).bit_count()
+            return (int(pdq_of(np.asarray(turn(image.convert("RGB"))))[0], 16) ^ int(digest, 16)).bit_count()
 
-    assert max(distance("known", seed) for seed in range(0, 90, 9)) <= 20
-    assert max(distance("mirrored", seed, ImageOps.mirror) for seed in range(0, 90, 9)) <= 20
-    assert min(distance("mirrored", seed) for seed in range(0, 90, 9)) > 60
+    assert max(distance(name, seed) for seed in range(0, 90, 9)) <= 20
+    assert min(distance("unwanted" if name == "known" else "known", seed) for seed in range(0, 90, 9)) > 60
     assert min(distance("ordinary", seed) for seed in range(20)) > 60
+    assert min(distance("mirrored", seed) for seed in range(0, 90, 9)) > 60
+    if name == "known":
+        assert max(distance("mirrored", seed, ImageOps.mirror) for seed in range(0, 90, 9)) <= 20
+
+
+def test_what_is_stopped_is_neither_ordinary_nor_a_face() -> None:
+    assert set(KINDS) - STOPPED == {"ordinary", "face", "lying", "film"}
