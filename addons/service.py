@@ -140,7 +140,8 @@ class Service:
         assert self.urls is not None
         look_back = LookBack(str(door.upstream)) if door.look_back else None
         # Its one client is the server, which brings everybody's uploads.
-        return Pictrs(self._rules(), self.urls, look_back, self.upload("pict-rs", per_peer=0))
+        upload = self.upload("pict-rs", per_peer=0)
+        return Pictrs(self._rules(), self.urls, look_back, upload, observe=self.policy.observe)
 
     def fetch(self) -> Fetch:
         """The fetch door's addon; only where the configuration names that door."""

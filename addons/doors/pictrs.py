@@ -21,18 +21,25 @@ class Pictrs:
 
     ``look_back``: finds what pict-rs kept under its raw URL before fediward was there; None does not ask. ``upload``:
     what local users send in forms (``POST image``, ``image/backgrounded``, ``internal/import``), by the upload door's
-    rules; None lets them by.
+    rules; None lets them by. ``observe``: nothing is refused, what cannot be read goes on as it is.
     """
 
     name = "fediward-pictrs"
 
     def __init__(
-        self, rules: Rules, urls: StableUrls, look_back: LookBack | None = None, upload: Upload | None = None
+        self,
+        rules: Rules,
+        urls: StableUrls,
+        look_back: LookBack | None = None,
+        upload: Upload | None = None,
+        *,
+        observe: bool = False,
     ) -> None:
         self.rules = rules
         self.urls = urls
         self.look_back = look_back
         self.upload = upload
+        self.observe = observe
         self._open: set[str] = set()
 
     def next_layer(self, nextlayer: layer.NextLayer) -> None:
@@ -47,7 +54,10 @@ class Pictrs:
         try:
             target = read_target(flow.request.data.path)
         except UnreadableTargetError as error:
-            self._refuse(flow, str(error))
+            if self.observe:
+                self._go_on(flow)
+            else:
+                self._refuse(flow, str(error))
             return None
         if target is None:
             self._go_on(flow)
@@ -74,7 +84,8 @@ class Pictrs:
     def _refuse(self, flow: http.HTTPFlow, message: str) -> None:
         """400 in the form of pict-rs's own errors; the layer sends it without waiting for a body, or for its end."""
         body = json.dumps({"msg": message, "code": "invalid-url"}).encode()
-        flow.response = http.Response.make(400, body, {"Content-Type": "application/json"})
+        headers = {"Content-Type": "application/json", "Cache-Control": "no-store"}
+        flow.response = http.Response.make(400, body, headers)
 
     def responseheaders(self, flow: http.HTTPFlow) -> None:
         """No response is looked at here."""

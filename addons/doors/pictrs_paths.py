@@ -79,6 +79,9 @@ def read_target(target: bytes) -> Target | None:
         if count > MOST:
             raise UnreadableTargetError(f"more than {MOST} images are named")
         parts.append(_Image(decoded, _url(_decoded(value))))
+    if count and b"#" in target:
+        # RFC 9112 section 3.2 has no fragments. pict-rs cuts them off, and would read another URL than is read here.
+        raise UnreadableTargetError("the request's target has a fragment")
     return Target(path, tuple(parts)) if count else None
 
 

@@ -93,16 +93,22 @@ class Upload:
         return True
 
     def _asked(self, request: http.Request) -> Asked | None:
-        if _INBOX.fullmatch(request.data.path) or request.method.upper() not in METHODS:
+        method = request.method.upper()
+        if method not in METHODS:
+            return None
+        # Inboxes take deliveries alone, which are read there, and deliveries are POSTs.
+        delivered = method == "POST"
+        if delivered and _INBOX.fullmatch(request.data.path):
             return None
         if (asked := self.paths.find(request.path)) is not None:
-            return None if names_inbox(asked.path) else asked
+            return None if delivered and names_inbox(asked.path) else asked
         types = request.headers.get_all("content-type")
         kind: Kind = "upload" if is_multipart(types) else "post"
         if kind == "post" and not (self.paths.forms and any("urlencoded" in value.lower() for value in types)):
             return None
-        # Inboxes take deliveries alone, which are read there.
-        return None if names_inbox(request.path) else Asked(kind, self.paths.software, canonical(request.path))
+        if delivered and names_inbox(request.path):
+            return None
+        return Asked(kind, self.paths.software, canonical(request.path))
 
     def _settle(self, flow: http.HTTPFlow, visit: _Visit, refusal: Refusal | None) -> None:
         if refusal is not None:

@@ -31,10 +31,15 @@ def get(target: str, method: str = "GET", *headers: str) -> bytes:
 
 @contextlib.asynccontextmanager
 async def door(
-    answer: bytes | net.Answer = net.OK, *, look_back: bool = False, bounds: Bounds | None = None
+    answer: bytes | net.Answer = net.OK,
+    *,
+    look_back: bool = False,
+    bounds: Bounds | None = None,
+    observe: bool = False,
 ) -> AsyncIterator[tuple[net.Door, Pictrs]]:
     async with net.upstream(answer) as served:
-        addon = Pictrs(rules(bounds), URLS, LookBack(f"http://127.0.0.1:{served.port}") if look_back else None)
+        asking = LookBack(f"http://127.0.0.1:{served.port}") if look_back else None
+        addon = Pictrs(rules(bounds), URLS, asking, observe=observe)
         async with net.running(served.port, [addon]) as port:
             yield net.Door(port, served), addon
 
@@ -75,7 +80,15 @@ async def test_ours_is_not_wrapped_again_but_only_with_a_right_mac() -> None:
 
 
 @pytest.mark.parametrize(
-    "query", ["proxy=", "proxy=%ff", "proxy=" + "x" * (LONGEST + 1), "&".join(["url=x"] * 9), f"proxy={PICTURE}&url"]
+    "query",
+    [
+        "proxy=",
+        "proxy=%ff",
+        "proxy=" + "x" * (LONGEST + 1),
+        "&".join(["url=x"] * 9),
+        f"proxy={PICTURE}&url",
+        f"proxy={PICTURE}#a",
+    ],
 )
 async def test_what_cannot_be_read_is_refused(query: str) -> None:
     async with door() as (open_, addon), net.client(open_.port) as client:
@@ -84,8 +97,18 @@ async def test_what_cannot_be_read_is_refused(query: str) -> None:
             status, head, body = await client.response()
             assert (status, json.loads(body)["code"]) == (400, "invalid-url")
             assert b"\r\ncontent-type: application/json" in head.lower()
+            assert b"\r\ncache-control: no-store" in head.lower()
         assert open_.lines == []
         assert await addon.drained(0)
+
+
+async def test_who_observes_refuses_nothing() -> None:
+    async with door(observe=True) as (open_, addon), net.client(open_.port) as client:
+        for target, arrives in (("proxy=%ff", "proxy=%ff"), (f"proxy={PICTURE}", f"proxy={STABLE.decode()}")):
+            await client.send(get(f"/image/original?{target}"))
+            assert (await client.response())[0] == 200
+            assert open_.lines[-1] == f"GET /image/original?{arrives} HTTP/1.1".encode()
+        assert await addon.drained(5)
 
 
 async def test_a_refused_request_is_not_gathered() -> None:

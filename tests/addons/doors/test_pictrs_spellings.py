@@ -38,7 +38,6 @@ UNDERSTOOD = [
     "GET /image/original?%70r%6Fxy={}",
     "GET /image/original?a&&proxy={}&",
     "GET /image/original?alias=a.png&proxy={}",
-    "GET /image/original?proxy={}#fragment",
     "GET http://pict-rs/image/original?proxy={}",
     "GET /image/original?proxy=+{}+",
     "GET /image/original?proxy=%0A{}%09",
@@ -170,6 +169,18 @@ async def test_a_pair_from_before_is_still_served_and_none_is_added(tmp_path: Pa
         assert (status, len(there.origin.requests)) == (200, 2)
         assert len(there.downloads()) == 1
         assert new != old
+
+
+async def test_a_pair_with_a_fragment_does_not_stand_for_the_url_without(tmp_path: Path) -> None:
+    """pict-rs keeps pairs with fragments, but cuts a request's off: it would download what it does not have."""
+    async with place(tmp_path, look_back=True) as there:
+        status, old = await there.ask("GET /image/original?proxy={}%23a", there.pict_rs.port)
+        assert (status, len(there.downloads())) == (200, 1)
+        assert (await there.ask(f"GET /image/original?proxy={old}%23a", there.port))[0] == 200
+        assert (await there.ask(f"GET /image/original?proxy={old}#a", there.port))[0] == 400
+        assert (len(there.downloads()), there.origin.requests) == (1, [])
+        assert (await there.ask(f"GET /image/original?proxy={old}#a", there.pict_rs.port))[0] == 200
+        assert len(there.downloads()) == 2
 
 
 async def test_no_probe_downloads(tmp_path: Path) -> None:

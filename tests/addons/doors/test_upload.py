@@ -209,6 +209,10 @@ async def test_a_delivery_stays_one_and_an_upload_cannot_pass_for_one(
         assert "activity+json" in content_type
         assert (await send(door, "/api/v1/media", body, content_type))[0] == 422
         assert (await send(door, "/inbox", body, content_type))[0] == 400  # it is no activity
+        # Deliveries are POSTs: another method's path may end so, with a name that somebody chose.
+        for method in ("PUT", "PATCH"):
+            for path in ("/inbox", "/api/v1/media/inbox", "/api/v1/media/%69nbox", "/api/v1/media/x.inbox/inbox/"):
+                assert (await send(door, path, body, content_type, method=method))[0] == 422, (method, path)
         assert door.arrived == []
 
 
