@@ -93,6 +93,6 @@ def error_response(status: int, message: str) -> bytes:
     reason = HTTPStatus(status).phrase if status in HTTPStatus else "Error"
     head = (
         f"HTTP/1.1 {status} {reason}\r\nContent-Type: application/json\r\n"
-        f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+        f"Content-Length: {len(body)}\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n"
     )
     return head.encode() + body

@@ -33,6 +33,10 @@ PIECE = 64 << 10
 _NO_STORE = {"Cache-Control": "no-store"}
 _NOT_FETCHED = frozenset({Cause.FETCH_FAILED, Cause.FETCH_UNAUTHORIZED, Cause.FETCH_REFUSED})
 """No placeholder for these, whatever their action: pict-rs keeps one for ever, and the host may be back in a minute."""
+_NOT_JUDGED = frozenset(
+    {Cause.TIMEOUT, Cause.BUSY, Cause.NO_WORKER, Cause.DETECTOR_ERROR, Cause.LEDGER_ERROR, Cause.HOLD_FULL}
+)
+"""Nor for these: whoever makes us busy for a minute must not have good pictures replaced for ever."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +62,7 @@ class Origin:
         """One request."""
         url = self._asked_for(scope)
         if url is None:
-            await PlainTextResponse("there is nothing here\n", 404)(scope, receive, send)
+            await PlainTextResponse("there is nothing here\n", 404, _NO_STORE)(scope, receive, send)
             return
         client = parse_address((scope["client"] or ("", 0))[0])
         context = Context(
@@ -176,7 +180,7 @@ async def _answer(visit: _Visit, passage: Passage, fetched: Fetched | None) -> N
 async def _without(visit: _Visit, passage: Passage, media_type: str | None = None) -> None:
     """An answer without the image: a placeholder, or a status of which pict-rs keeps nothing."""
     told, cause = telling.headers(passage), passage.decision.cause
-    if passage.undecided:
+    if passage.undecided or (cause in _NOT_JUDGED and not passage.passes):
         await visit.plain(503, told)
     elif cause in _NOT_FETCHED:
         await visit.plain(_status(cause), told)

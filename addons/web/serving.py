@@ -114,7 +114,8 @@ def only(clients: Sequence[Network], app: ASGIApp, where: str = "") -> ASGIApp:
         if address not in told and len(told) < _TOLD:
             told.add(address)
             logger.warning("%s is refused at %s: it is not among the clients of that door", address or "?", where)
-        await PlainTextResponse("not for you\n", 403, {"Connection": "close"})(scope, receive, send)
+        headers = {"Connection": "close", "Cache-Control": "no-store"}
+        await PlainTextResponse("not for you\n", 403, headers)(scope, receive, send)
 
     return guarded
 

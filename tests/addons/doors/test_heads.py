@@ -140,6 +140,6 @@ def test_chunks_that_parsers_could_read_differently_are_refused(data: bytes, ste
 def test_an_error_is_a_whole_response() -> None:
     assert error_response(400, 'a "b"') == (
         b"HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nContent-Length: 20\r\n"
-        b'Connection: close\r\n\r\n{"error": "a \\"b\\""}'
+        b'Cache-Control: no-store\r\nConnection: close\r\n\r\n{"error": "a \\"b\\""}'
     )
     assert error_response(799, "x").startswith(b"HTTP/1.1 799 Error\r\n")

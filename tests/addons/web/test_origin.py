@@ -198,7 +198,8 @@ def others(path: str) -> list[tuple[str, str]]:
 async def test_anything_else_is_404_and_fetches_nothing(open_origin: Open, host: pictures.Host) -> None:
     async with open_origin() as opened:
         for method, path in others(path_of(host.url("/ordinary.png"))):
-            assert (await opened.client.request(method, path)).status_code == 404, (method, path)
+            answer = await opened.client.request(method, path)
+            assert (answer.status_code, answer.headers["cache-control"]) == (404, "no-store"), (method, path)
         assert not host.hits
         assert opened.parts.now() == []
 
@@ -312,9 +313,11 @@ async def test_in_everything_our_own_are_judged(open_origin: Open) -> None:
 # -- time and memory ---------------------------------------------------------------------------------------------------
 
 
-async def test_a_host_that_is_slow_is_undecided(open_origin: Open, host: pictures.Host) -> None:
+@pytest.mark.parametrize("action", ["defer", "drop", "reject", "record"])
+async def test_a_host_that_is_slow_is_undecided(open_origin: Open, host: pictures.Host, action: str) -> None:
+    """Whatever the action: a placeholder would stay for ever, and what made us late is over in a minute."""
     url = host.put("/slow.png", ORDINARY, gate=asyncio.Event())
-    async with open_origin(deadline=0.2) as opened:
+    async with open_origin(deadline=0.2, **on(timeout=action)) as opened:
         answer = await opened.get(url)
         assert (answer.status_code, answer.content) == (503, b"")
         assert answer.headers["x-fediward-reason"] == "cause timeout"
@@ -374,8 +377,9 @@ async def slow_reader(app: ASGIApp, url: str) -> AsyncIterator[asyncio.StreamRea
             writer.transport.abort()
 
 
-async def test_no_memory_is_busy(open_origin: Open, host: pictures.Host) -> None:
-    async with open_origin() as opened, contextlib.AsyncExitStack() as stack:
+@pytest.mark.parametrize("action", ["defer", "drop", "reject"])
+async def test_no_memory_is_busy(open_origin: Open, host: pictures.Host, action: str) -> None:
+    async with open_origin(**on(busy=action)) as opened, contextlib.AsyncExitStack() as stack:
         budget = opened.parts.budget
         stack.enter_context(budget.take(budget.limit - 100))
         answer = await opened.get(host.url("/ordinary.png"))

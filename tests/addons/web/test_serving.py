@@ -109,6 +109,7 @@ async def test_others_are_refused_and_told_of_once(caplog: pytest.LogCaptureFixt
                 await client.send(GET)
                 status, head, _ = await client.response()
                 assert (status, b"connection: close" in head.lower()) == (403, True)
+                assert b"cache-control: no-store" in head.lower()
                 assert await client.closed() == b""
     finally:
         await listener.close()
