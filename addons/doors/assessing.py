@@ -1,6 +1,6 @@
 """What a delivery holds and what the policy makes of it: from body to decision, with nothing of HTTP in it."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from urllib.parse import urlsplit
@@ -115,20 +115,36 @@ def unread(policy: Policy, software: str, cause: Cause, address: str | None = No
 
 def stripped(policy: Policy, delivery: Delivery, verdict: Verdict, media: Sequence[Medium]) -> list[Medium] | None:
     """The media that the delivery is let in without, where the verdict is ``strip``: those that some speaker's rules
-    strip, or all of them where a rule on context alone does. None where they are not all known: it cannot be stripped.
+    strip, or all of them where a rule on context alone does. None where it cannot be stripped.
+
+    That is where they are not all known; and where a rule on context alone would take out what lies on other hosts than
+    the speaker's: on the block set it would be taken from everybody, so that any sender whose posts are stripped could
+    have anyone's pictures blocked, by naming them. For the same reason such media are told by their URL alone.
     """
-    hits = list(verdict.decision.hits)
-    for context in delivery.contexts:
-        hits += decide(policy, context, media, delivery.causes).hits
-    hits = [hit for hit in hits if hit.action is Action.STRIP]
-    whole = [hit for hit in hits if hit.medium is None]
-    if whole and (delivery.causes or delivery.crowded or any(hit.cause for hit in whole)):
+    told = [(verdict.context, verdict.decision.hits)]
+    told += [(context, decide(policy, context, media, delivery.causes).hits) for context in delivery.contexts]
+    found = [(context, hit) for context, hits in told for hit in hits if hit.action is Action.STRIP]
+    each = {hit.medium for _, hit in found if hit.medium is not None}
+    whole = [(context.host, hit) for context, hit in found if hit.medium is None]
+    if not whole:
+        return [media[index] for index in sorted(each)]
+    if delivery.causes or delivery.crowded or any(hit.cause for _, hit in whole):
         return None
-    return (
-        list(media)
-        if whole
-        else [media[index] for index in sorted({hit.medium for hit in hits if hit.medium is not None})]
-    )
+    hosts = {host for host, _ in whole if host}
+    if not all(index in each or _lies_on(medium.ref.url, hosts) for index, medium in enumerate(media)):
+        return None
+    return [
+        medium if index in each else replace(medium, judgement=None, final_url=None)
+        for index, medium in enumerate(media)
+    ]
+
+
+def _lies_on(url: str, hosts: Collection[str]) -> bool:
+    """Whether a URL is on one of ``hosts`` or below it (``files.`` …), or is itself all that it leads to."""
+    if url[:5].lower() == "data:":
+        return True
+    host = host_of(url)
+    return host is not None and any(host == one or host.endswith("." + one) for one in hosts)
 
 
 def as_drop(decision: Decision, cause: Cause | None = None) -> Decision:

@@ -131,16 +131,29 @@ async def test_who_observes_blocks_nothing(
 
 
 async def test_a_rule_on_context_alone_blocks_all_urls(config: Configure, engine: Engine, host: pictures.Host) -> None:
-    rules = [{"name": "all", "when": {"host": "remote.example"}, "do": "strip"}]
+    rules = [{"name": "all", "when": {"host": "127.0.0.1"}, "do": "strip"}]
+    actor = host.url("/users/a")
     async with opened(config(rules=rules), engine) as door:
-        assert await door.deliver(create(host.url("/ordinary.png"), host.url("/forbidden.png"))) == 200
-        assert await door.deliver(create()) == 200
+        both = create(host.url("/ordinary.png"), host.url("/forbidden.png"), actor=actor)
+        assert await door.deliver(both) == 200
+        assert await door.deliver(create(actor=actor)) == 200
         first, second = await door.entries(2)
         places = [Place(medium.url) for medium in first.media]
         assert len(places) == 2
         assert door.service.ledger.standings.of(places) == [blocked(first.id)] * 2
     assert (first.action, second.action, second.media) == ("strip", "strip", ())
     assert len(door.arrived) == 2
+
+
+async def test_a_rule_on_context_alone_blocks_nobody_elses_pictures(
+    config: Configure, engine: Engine, host: pictures.Host
+) -> None:
+    rules = [{"name": "all", "when": {"host": "remote.example"}, "do": "strip"}]
+    async with opened(config(rules=rules), engine) as door:
+        assert await door.deliver(create(host.url("/ordinary.png"))) == 202
+        [entry] = await door.entries(1)
+        assert door.service.ledger.standings.of([Place(host.url("/ordinary.png"))]) == [None]
+    assert (entry.action, door.arrived) == ("drop", [])
 
 
 @pytest.mark.parametrize("on", ["pass", "reject"])
