@@ -5,6 +5,8 @@ import zlib
 import pytest
 
 from addons.policy.words import Cause
+from classifier import Parts
+from classifier.hashlists import Digests
 from tests import net
 from tests.addons.doors.conftest import OpenDoor
 from tests.addons.doors.fetched import FORBIDDEN, ORDINARY, PAGE, Host, is_placeholder, said
@@ -52,16 +54,26 @@ async def test_reject_is_403(open_door: OpenDoor) -> None:
 async def test_undecided_is_503_and_the_retry_finds_it_judged(
     open_door: OpenDoor, remote: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    new = encode(textured(77))
+    new, go = encode(textured(77)), asyncio.Event()
     remote.put("/new.png", said(new))
     async with open_door() as door:
-        monkeypatch.setattr(door.fetch, "_left", lambda look: 0.0)  # judging gets no time at all
+        digests = door.service.engine.digests
+
+        async def later(data: bytes | Parts) -> Digests:
+            await go.wait()
+            return await digests(data)
+
+        monkeypatch.setattr(door.service.engine, "digests", later)
+        monkeypatch.setattr(door.fetch, "_left", lambda look: 0.0)
         answer = await door.get("/new.png")
         assert (answer.status_code, answer.headers["cache-control"]) == (503, "no-store")
-        await net.until(lambda: not door.service.judge._going)
+        assert door.service.budget.used == len(new)  # judging goes on
+        go.set()
+        await net.until(lambda: door.service.budget.used == 0)
         monkeypatch.undo()
         assert (await door.get("/new.png")).content == new
-        assert [entry.media[0].cause for entry in await door.entries(2)] == [Cause.TIMEOUT, None]
+        first, second = await door.entries(2)
+        assert (first.media[0].cause, second.media[0].cached) == (Cause.TIMEOUT, True)
 
 
 async def test_a_rule_on_the_host_asks_for_nothing(open_door: OpenDoor, remote: Host) -> None:

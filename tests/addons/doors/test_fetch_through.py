@@ -100,7 +100,7 @@ async def test_a_delivery_is_not_held_to_the_deadline(open_door: OpenDoor, remot
 
     remote.put("/inbox", slow)
     remote.put("/slow", slow)
-    async with open_door(bounds={"deadline": 0.2}) as door, door.client() as client:
+    async with open_door(bounds={"deadline": 1.0}) as door, door.client() as client:
         delivery = asyncio.get_running_loop().create_task(client.post(door.url("/inbox", tls=False), content=b"x"))
         await net.until(lambda: bool(remote.requests))
         assert (await door.get("/slow", tls=False)).status_code == 504
