@@ -7,6 +7,8 @@ from urllib.parse import quote
 import httpx
 from cachetools import LRUCache
 
+from addons.fetching.urls import shown
+
 logger = logging.getLogger(__name__)
 
 SECONDS = 2.0
@@ -16,6 +18,8 @@ REMEMBERED = 100_000
 """URLs known not to be there, 16 bytes each: no request that passes fediward adds one."""
 _FOUND = frozenset({200, 303})
 """303: pict-rs keeps its files in an object storage and says where."""
+_ABSENT = frozenset({400, 404})
+"""400: pict-rs cannot read it as a URL at all."""
 
 
 class LookBack:
@@ -29,6 +33,7 @@ class LookBack:
     def __init__(self, upstream: str, *, remembered: int = REMEMBERED, seconds: float = SECONDS) -> None:
         self._upstream = upstream
         self._absent: LRUCache[bytes, None] = LRUCache(remembered)
+        self._told = False
         self._client = httpx.AsyncClient(
             trust_env=False,
             timeout=seconds,
@@ -46,15 +51,25 @@ class LookBack:
         try:
             answer = await self._client.head(f"{self._upstream}/image/original?proxy={quote(url, safe='')}")
         except httpx.HTTPError as error:
-            logger.warning("pict-rs does not say what it has from before: %s", error or type(error).__name__)
+            self._tell(url, str(error) or type(error).__name__)
             return False
-        if answer.status_code in _FOUND:
-            return True
-        if answer.status_code in (400, 404):  # 400: pict-rs cannot read it as a URL at all
+        if answer.status_code not in (*_FOUND, *_ABSENT):
+            self._tell(url, f"status {answer.status_code}")
+            return False
+        self._told = False
+        if answer.status_code in _ABSENT:
             self._absent[_key(url)] = None
-        else:
-            logger.warning("pict-rs does not say what it has from before: status %d", answer.status_code)
-        return False
+        return answer.status_code in _FOUND
+
+    def _tell(self, url: str, why: str) -> None:
+        """Once, until it answers again: every request asks."""
+        if not self._told:
+            self._told = True
+            logger.warning(
+                "pict-rs at %s does not say whether it has %s from before (%s): until it does, all such images are "
+                "fetched anew. See pict-rs's own log; `doors.pictrs.look_back: false` if it has none from before",
+                *(self._upstream, shown(url), why),
+            )
 
     async def close(self) -> None:
         """Close its connections."""

@@ -1,3 +1,5 @@
+import asyncio
+
 import pytest
 
 from addons.doors.look_back import LookBack
@@ -64,3 +66,17 @@ async def test_a_pict_rs_that_is_not_there_has_nothing() -> None:
     assert not await look_back.finds(OLD)
     assert not look_back.absent(OLD)
     await look_back.close()
+
+
+async def test_it_is_told_once_until_pict_rs_answers_again(caplog: pytest.LogCaptureFixture) -> None:
+    statuses = iter((500, 503, 404, 401))
+
+    async def answer(request: net.Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(head(next(statuses)))
+
+    finds, _ = await asked(answer, OLD, OLD, NEW, OLD)
+    assert finds == [False] * 4
+    told = [record.getMessage() for record in caplog.records if record.name == "addons.doors.look_back"]
+    assert [message.partition("(")[2].partition(")")[0] for message in told] == ["status 500", "status 401"]
+    assert "https://remote.example/old.png" in told[0]
+    assert "doors.pictrs.look_back: false" in told[0]
