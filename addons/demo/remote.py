@@ -74,8 +74,8 @@ class Remote:
             ]
         )
         self.server = LocalServer(app)
-        # The same again over TLS, where there is a certificate for it.
-        self.secure = LocalServer(app, certificate)
+        self.secure = LocalServer(app, certificate) if certificate else self.server
+        """The same again over TLS, where there is a certificate for it."""
 
     @property
     def actor(self) -> str:

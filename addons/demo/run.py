@@ -148,11 +148,11 @@ class Demo:
 
     def _late(self, results: Sequence[Result], visited: Sequence[Visited]) -> Iterator[str]:
         """What has reached the server by the end, and should not have; or not, and should."""
-        told = {result.scene.id: f"{result.who}, {result.carries}" for result in results}
+        told = {result.scene.id: f"{result.who}: {result.carries}" for result in results}
         wanted = Counter(result.scene.id for result in results if result.scene.arrives)
         for one in visited:
             if (id := one.gone.delivered) is not None:
-                told[id], wanted[id] = f"{one.who}, {one.carries}", wanted[id] + 1
+                told[id], wanted[id] = f"{one.who}: {one.carries}", wanted[id] + 1
         reached = Counter(arrival.id for arrival in self.receiver.arrivals())
         for id in wanted | reached:
             if wanted[id] != reached[id]:

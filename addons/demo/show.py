@@ -79,7 +79,7 @@ def _narrow(results: Sequence[Outcome], width: int, head: bool) -> Table:
     shown = _empty(head)
     room = max(40, width - 7 - 5)
     came, found = room * 38 // 100, room * 35 // 100
-    shown.add_column("what came", width=came)
+    shown.add_column("door,\nwhat came", width=came)
     shown.add_column("what was found,\nwhat was done", width=found)
     shown.add_column("ms", width=5, justify="right")
     shown.add_column("what got\nthrough", width=room - came - found)

@@ -38,7 +38,8 @@ def mp4(frames: Iterable[Image.Image]) -> bytes:
     """The frames as an MP4 file of H.264."""
     file = io.BytesIO()
     with av.open(file, "w", format="mp4") as out:
-        stream = out.add_stream("libx264", rate=RATE)
+        # x264's slower presets read memory that they never wrote: now and then the same frames are another file.
+        stream = out.add_stream("libx264", rate=RATE, options={"preset": "ultrafast"})
         assert isinstance(stream, VideoStream)
         stream.width, stream.height = SIZE
         stream.pix_fmt, stream.codec_context.time_base = "yuv420p", Fraction(1, RATE)

@@ -13,20 +13,26 @@ import pytest
 from rich.console import Console
 
 from addons.commands.demo_ import Stop, run
-from addons.demo.scenes import Script
+from addons.demo import show
+from addons.demo.scenes import Scene, Script
+from addons.demo.visits import Visit, visits
 from addons.demo.watching import Watcher
-from tests.addons.demo.light import CONFIG, Few
+from tests.addons.demo.light import CONFIG, Few, few_visits
 
 ROOT = Path(__file__).parents[3]
 COMMAND = Path(sys.executable).with_name("fediward")
 LIGHT = f"""
+import functools
+from addons.commands import demo_
 from addons.demo import run, scenes, watching
-from tests.addons.demo.light import LightScript
+from tests.addons.demo.light import light_visits, right
 run.CONFIG = {CONFIG!r}
 watching.PACE = 0.01
-scenes.Script.all = lambda self, every=scenes.Script.all: [one for one in every(self) if LightScript.right(one)]
+scenes.Script.all = lambda self, every=scenes.Script.all: list(filter(right, every(self)))
+demo_.Watcher = functools.partial(watching.Watcher, visits=light_visits)
 """
-SCENES = Script("http://127.0.0.1:1", "http://127.0.0.1:1/actor").all()
+SCRIPT = Script("http://127.0.0.1:1", "http://127.0.0.1:1/actor")
+PLAYED: list[Scene | Visit] = [*SCRIPT.all(), *visits(SCRIPT, "https://127.0.0.1:2")]
 
 
 class Demo:
@@ -85,17 +91,20 @@ def _session(leader: int) -> list[str]:
 def test_every_outcome_is_right_with_the_real_models(tmp_path: Path) -> None:
     """The whole thing, as `deploy/up --once` runs it: the tiny model, NudeNet, the hash list, real sockets."""
     demo = Demo(tmp_path, "--once")
-    assert demo.end(120) == 0, demo.text
+    assert demo.end(180) == 0, demo.text
     told = [line.split(" | ") for line in demo.text.splitlines() if " | " in line]
-    assert [came for _, came, *_ in told] == [f"{scene.software}: {scene.carries}" for scene in SCENES]
+    doors = [show.DOORS[one.door] if isinstance(one, Visit) else "inbox" for one in PLAYED]
+    assert [door for _, door, *_ in told] == doors
+    assert set(doors) == set(show.DOORS.values())
+    assert [came for _, _, came, *_ in told] == [f"{one.software}: {one.carries}" for one in PLAYED]
     assert {verdict for verdict, *_ in told} == {"right"}
-    by_carries = {came.partition(": ")[2]: (found, done) for _, came, found, done, *_ in told}
+    by_carries = {came.partition(": ")[2]: (found, done) for _, _, came, found, done, *_ in told}
     assert by_carries["an animation, its last frame forbidden"][0].endswith("(frame 5)")
     assert by_carries["an animation, its last frame forbidden"][0].startswith("clip.red_circle")
     assert by_carries["the same picture in another post"][0].endswith("(cached)")
     assert by_carries["a drawn face, which NudeNet finds"][0].startswith("nudity.face")
     assert by_carries["a smaller copy of a picture on a hash list"] == ("hash.known 1.00", "reject (known), 403")
-    assert f"{len(SCENES)} of {len(SCENES)} outcomes were right" in demo.text
+    assert f"{len(PLAYED)} of {len(PLAYED)} outcomes were right" in demo.text
     assert demo.text.count("protects nobody") >= 2
     assert not any(ord(letter) < 32 and letter != "\n" for letter in demo.text)
     assert "Traceback" not in demo.text
@@ -108,6 +117,8 @@ def test_every_outcome_is_right_with_the_real_models(tmp_path: Path) -> None:
     [
         ([], "loading", signal.SIGTERM, 0, "Stopped before anything was sent."),
         ([], "words alone", signal.SIGINT, 0, "outcomes were right"),
+        ([], "fetches an ordinary picture over https", signal.SIGINT, 0, "outcomes were right"),
+        ([], "has pict-rs proxy", signal.SIGTERM, 0, "outcomes were right"),
         (["--once"], "words alone", signal.SIGTERM, 128 + signal.SIGTERM, "outcomes were right"),
     ],
 )
@@ -133,8 +144,8 @@ def test_a_signal_ends_it_in_order(
 )
 async def test_once_ends_with_0_only_if_all_is_right(config: str, status: int) -> None:
     out = io.StringIO()
-    assert await run(Watcher(Console(file=out, width=80), True, Few), Stop(), config) == status
-    assert ("WRONG: piefed, a smaller copy of a picture on a hash list" in out.getvalue()) == bool(status)
+    assert await run(Watcher(Console(file=out, width=80), True, Few, few_visits), Stop(), config) == status
+    assert ("WRONG: piefed: a smaller copy of a picture on a hash list" in out.getvalue()) == bool(status)
 
 
 def test_without_torch_it_says_what_to_install(tmp_path: Path) -> None:

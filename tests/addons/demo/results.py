@@ -1,10 +1,16 @@
 """Results made by hand, for tests of what is made of them."""
 
+import json
+from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 from addons.demo.arrivals import Arrival
 from addons.demo.outcome import Result, finding
 from addons.demo.scenes import Scene
+from addons.demo.visited import Visited
+from addons.demo.visits import Visit
+from addons.demo.ways import Gone
 from addons.ledger.entry import Entry, EntryMedium
 from addons.policy.words import Action, Cause, Hit
 from classifier import JudgedFrame
@@ -53,3 +59,14 @@ def passed(*arrivals: Arrival, cached: bool = False, changes: tuple[str, ...] = 
 def undecodable() -> Result:
     made = entry("drop", medium(0), cause="undecodable", hits=(Hit(Action.DROP, cause=Cause.UNDECODABLE, medium=0),))
     return Result(Scene("a", "b", {"id": "x"}, "drop", "undecodable"), 202, 1.0, made, finding(made, ASKED))
+
+
+def visited(visit: Visit, **more: Any) -> Visited:
+    """This visit, and all is as it asks for. ``more``: fields of :class:`Gone` that are otherwise."""
+    media = [] if visit.decided == "no-uploads" else [medium(0, {"clip.red_circle": 0.5})]
+    made = entry(visit.action, *media, rule=visit.decided) if visit.ledger else None
+    words = json.dumps({"error": "Not accepted (decision x). Ask us."}) if visit.told else ""
+    sent, other = b"sent", b"another"
+    wanted = {"intact": (sent,), "nothing": ()}.get(visit.arrives, (other,))
+    gone = Gone(visit.status, 12.3, sent, wanted, words=words)
+    return Visited(visit, replace(gone, **more), wanted, made, finding(made, ASKED) if made else None, "Ask us")

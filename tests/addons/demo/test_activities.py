@@ -43,3 +43,13 @@ def test_no_id_and_no_picture_comes_twice() -> None:
     assert write.url("ordinary.jpg") == "https://remote.example/pictures/1/ordinary.jpg"
     assert write.url("ordinary.jpg") == "https://remote.example/pictures/2/ordinary.jpg"
     assert write.seed == 2
+
+
+def test_a_document_about_a_picture_has_its_number() -> None:
+    assert make().about("posts", URL) == "https://remote.example/posts/1/ordinary"
+
+
+def test_a_post_that_links_to_a_page_has_no_picture_of_its_own() -> None:
+    found = walk(make().linked("https://remote.example/pages/1/ordinary"), max_depth=64, max_nodes=1000, max_media=10)
+    assert {ref.kind for ref in found.media} <= {"page"}
+    assert [link.url for link in found.links] == ["https://remote.example/pages/1/ordinary"]

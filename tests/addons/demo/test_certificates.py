@@ -1,3 +1,4 @@
+import os
 import ssl
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from addons.demo.certificates import Certificate
+from addons.demo.certificates import BELIEVED, Certificate
 from addons.demo.web import LocalServer
 
 
@@ -24,3 +25,14 @@ def test_who_trusts_it_and_nobody_else_believes_the_host(tmp_path: Path) -> None
         assert httpx.get(server.url, trust_env=False, verify=trusting).text == "hello"
         with pytest.raises(httpx.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
             httpx.get(server.url, trust_env=False)
+
+
+@pytest.mark.parametrize("before", [None, "/elsewhere.pem"])
+def test_it_is_believed_for_a_while(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: str | None) -> None:
+    monkeypatch.delenv(BELIEVED, raising=False)
+    if before:
+        monkeypatch.setenv(BELIEVED, before)
+    made = Certificate.make(tmp_path)
+    with LocalServer(Starlette(routes=[Route("/", hello)]), made) as server, made.believed():
+        assert httpx.get(server.url, trust_env=False, verify=ssl.create_default_context()).text == "hello"
+    assert os.environ.get(BELIEVED) == before

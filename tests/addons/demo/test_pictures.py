@@ -36,7 +36,7 @@ def test_each_picture_can_be_read_and_differs_by_seed(kind: Kind, extension: str
 def test_a_video_is_the_same_for_a_seed_and_another_for_another(kind: Kind) -> None:
     data, media_type = draw(kind, "mp4", 1)
     assert media_type == "video/mp4"
-    assert draw(kind, "mp4", 1)[0] == data
+    assert {draw(kind, "mp4", 1)[0] for _ in range(8)} == {data}
     assert draw(kind, "mp4", 2)[0] != data
 
 
@@ -96,12 +96,12 @@ def test_a_hash_list_knows_the_copies_of_its_picture_and_no_other(name: Listed) 
         with Image.open(io.BytesIO(draw(kind, "jpg", seed)[0])) as image:
             return (int(pdq_of(np.asarray(turn(image.convert("RGB"))))[0], 16) ^ int(digest, 16)).bit_count()
 
-    assert max(distance(name, seed) for seed in range(0, 90, 9)) <= 20
-    assert min(distance("unwanted" if name == "known" else "known", seed) for seed in range(0, 90, 9)) > 60
-    assert min(distance("ordinary", seed) for seed in range(20)) > 60
-    assert min(distance("mirrored", seed) for seed in range(0, 90, 9)) > 60
+    assert max(distance(name, seed) for seed in range(0, 90, 15)) <= 20
+    assert min(distance("unwanted" if name == "known" else "known", seed) for seed in range(0, 90, 15)) > 60
+    assert min(distance("ordinary", seed) for seed in range(10)) > 60
+    assert min(distance("mirrored", seed) for seed in range(0, 90, 15)) > 60
     if name == "known":
-        assert max(distance("mirrored", seed, ImageOps.mirror) for seed in range(0, 90, 9)) <= 20
+        assert max(distance("mirrored", seed, ImageOps.mirror) for seed in range(0, 90, 15)) <= 20
 
 
 def test_what_is_stopped_is_neither_ordinary_nor_a_face() -> None:

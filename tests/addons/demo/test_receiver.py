@@ -1,4 +1,5 @@
 import gzip
+import hashlib
 import json
 import time
 from collections.abc import Iterator
@@ -7,7 +8,8 @@ from dataclasses import dataclass, replace
 import httpx
 import pytest
 
-from addons.demo.receiver import ABOUT, BODY, Receiver
+from addons.activitypub.walk import walk
+from addons.demo.receiver import ABOUT, BODY, UPLOADS, Receiver
 from addons.demo.remote import Remote
 from addons.demo.scenes import Scene, Script
 
@@ -133,6 +135,55 @@ def test_the_newest_are_remembered_until_they_are_cleared(pair: Pair) -> None:
     assert [arrival.id for arrival in pair.receiver.arrivals()] == [scene.id for scene in arriving[1:]]
     pair.receiver.clear()
     assert pair.receiver.arrivals() == []
+
+
+@pytest.mark.parametrize("path", UPLOADS)
+def test_uploads_and_posts_of_its_users_are_taken_in(pair: Pair, path: str) -> None:
+    url = f"{pair.receiver.server.url}{path}?a=1"
+    with httpx.Client(trust_env=False) as client:
+        request = client.build_request("POST", url, files={"file": ("a.png", b"png", "image/png")})
+        request.read()
+        assert client.send(request).status_code == 200
+    (upload,) = pair.receiver.uploads()
+    assert upload.changes(request) == []
+    assert pair.receiver.arrivals() == []
+    pair.receiver.clear()
+    assert pair.receiver.uploads() == []
+
+
+def test_it_knows_the_files_that_it_fetched(pair: Pair) -> None:
+    scene = pair.scene("a post with an ordinary picture")
+    pair.send(pair.remote.signed(scene, INBOX))
+    assert pair.pictures() == 1
+    url = str(walk(scene.document, max_depth=8, max_nodes=99, max_media=4).media[0].url)
+    fetched = hashlib.sha256(pair.remote.file(url)[0]).hexdigest()
+    assert fetched in pair.receiver.media()
+    pair.receiver.clear()
+    assert fetched not in pair.receiver.media()
+
+
+def test_its_own_requests_go_by_the_proxy(pair: Pair) -> None:
+    pair.receiver.proxy = "http://127.0.0.1:1"
+    try:
+        pair.send(pair.remote.signed(pair.scene("a post with an ordinary picture"), INBOX))
+        assert pair.pictures() == 0
+    finally:
+        pair.receiver.proxy = None
+
+
+def test_its_own_deliveries_are_signed(pair: Pair) -> None:
+    inbox = f"{pair.remote.server.url}/inbox"
+    request = pair.receiver.delivery(inbox, {"id": "http://example.org/1", "actor": "http://example.org/actor"})
+    pair.remote.clear()
+    with httpx.Client(trust_env=False) as client:
+        pair.remote.peer = None
+        assert client.send(request).status_code == 401
+        pair.remote.peer = pair.receiver.key
+        assert client.send(request).status_code == 202
+        forged = httpx.Request("POST", inbox, headers=request.headers.raw, content=request.content.replace(b"1", b"2"))
+        assert client.send(forged).status_code == 401
+    (delivered,) = pair.remote.delivered()
+    assert delivered.changes(request) == []
 
 
 def test_it_has_a_page_too(pair: Pair) -> None:
