@@ -67,7 +67,7 @@ rules:
   - {{name: no-uploads, when: {{address: 192.0.2.0/24, door: upload}}, do: reject}}
   - {{name: known, when: {{hash.known: 1}}, do: reject}}
   - {{name: red-circle, when: {{clip.red_circle: ">0.8"}}, do: drop}}
-  - {{name: explicit, when: {{nudity.explicit: ">0.7"}}, do: drop}}
+  - {{name: explicit, when: {{nudity.explicit: ">0.9"}}, do: drop}}
   - {{name: unwanted, when: {{hash.unwanted: 1, door: [fetch, pictrs]}}, do: strip}}
   - {{name: face, when: {{nudity.face: ">0.5"}}, do: record}}
 ledger: {{url: "sqlite:///demo.db", keep: 1h, keep_dropped: 1h}}
