@@ -90,8 +90,10 @@ def _origin(service: Service) -> Origin:
 def _validation(service: Service) -> Validate:
     config, door = service.config, service.config.doors.validate_
     assert door is not None
+    # Uploads are judged at the pict-rs door where everything is, and what it fetches in any case.
+    behind = config.doors.pictrs is not None and config.scan == "everything"
     judges = door.judges == "everything" or config.scan == "everything"
-    settings = ValidateSettings(judges, door.deadline, config.fetch.max_bytes, door.secret)
+    settings = ValidateSettings(judges, door.deadline, config.fetch.max_bytes, door.secret, behind)
     return Validate(service.gate, service.budget, settings)
 
 

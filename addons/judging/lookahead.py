@@ -1,6 +1,7 @@
 """Looks ahead at what a server will fetch next: the preview images of pages that a post links to, and named objects."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -70,6 +71,16 @@ class Named:
     overflow: bool
     again: str | None = None
     """The IRI that it calls its own where that is another: servers then ask there."""
+
+    def and_(self, other: "Named") -> "Named":
+        """Both of them as one."""
+        return Named(
+            self.url,
+            tuple(dict.fromkeys((*self.speakers, *other.speakers))),
+            tuple(dict.fromkeys((*self.media, *other.media))),
+            tuple(dict.fromkeys((*self.links, *other.links))),
+            self.overflow or other.overflow,
+        )
 
     @property
     def weight(self) -> int:
@@ -216,12 +227,12 @@ class LookAhead:
     async def _object(self, link: Link, room: _Room, until: float, share: str) -> tuple[list[Medium], Named | None]:
         try:
             found = await self._objects.get(link.url, timeout=until - self._clock(), share=share)
-            if found.again is not None:
-                if self._scope.is_ours(found.again):
-                    return [], None
-                found = await self._objects.get(found.again, timeout=until - self._clock(), share=share)
         except FetchError as error:
             return self._not_had(link, error), None
+        if found.again is not None and not self._scope.is_ours(found.again):
+            # Both count: which of them a server reads is not known.
+            with contextlib.suppress(FetchError):
+                found = found.and_(await self._objects.get(found.again, timeout=until - self._clock(), share=share))
         if not room.take(found.media):
             message = f"{link.url[:200]}: with it there are more than {self._scope.media} media (limits.media)"
             return [Medium(_ref(link), cause=Cause.TOO_MANY, message=message)], found

@@ -14,11 +14,13 @@ from addons.fetching.urls import UrlRefusedError, parse
 from addons.ledger.clean import bounded, bounded_url, key
 from addons.ledger.database import READS
 from addons.ledger.entry import MESSAGE, NAME, URL, utc_now
-from addons.ledger.tables import standings
+from addons.ledger.tables import media, standings
 from addons.policy.words import Action, Standing
 
 type Kind = Literal["url", "sha256"]
 
+_LOOKS = 1000
+"""Media of allowed bytes that are compared by their looks."""
 _AT_ONCE = 200
 """Keys asked in one statement."""
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -61,6 +63,20 @@ class Standings:
         mine = select(standings.c.key).where(standings.c.by == bounded(by, NAME), standings.c.allowed)
         with self._reading.begin() as connection:
             return list(connection.scalars(mine.order_by(standings.c.key)))
+
+    def allowed_looks(self) -> list[tuple[str, list[str]]]:
+        """What allowed bytes look like: for each of the newest, the decision that was undone and its frames' PDQs."""
+        looks = (
+            select(standings.c.by, standings.c.key, media.c.frames)
+            .join_from(standings, media, media.c.sha256 == standings.c.key)
+            .where(standings.c.kind == "sha256", standings.c.allowed)
+            .order_by(standings.c.at.desc())
+            .limit(_LOOKS)
+        )
+        with self._reading.begin() as connection:
+            rows = connection.execute(looks).all()
+        found = {row.key: (row.by, [one["pdq"] for one in row.frames if one.get("pdq")]) for row in rows}
+        return [(by, pdqs) for by, pdqs in found.values() if pdqs]
 
     def block(self, places: Iterable[Place], action: Action, by: str) -> None:
         """Put them on the block set for the decision ``by``, committed; what is allowed stays allowed."""

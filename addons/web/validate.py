@@ -29,12 +29,14 @@ _REF = MediaRef("", "image", "")
 @dataclass(frozen=True, slots=True)
 class ValidateSettings:
     """What validation takes from the configuration. ``judges``: whether anything is judged; ``deadline``: seconds for
-    one answer; ``max_bytes``: of one file; ``secret``: what the path then has to end with."""
+    one answer; ``max_bytes``: of one file; ``secret``: what the path then has to end with; ``behind``: whether all that
+    comes was judged at the pict-rs door before pict-rs wrote it anew."""
 
     judges: bool = True
     deadline: float = 8.0
     max_bytes: int = 40 << 20
     secret: str | None = None
+    behind: bool = False
 
 
 class _GoneError(Exception):
@@ -100,7 +102,8 @@ class Validate:
             return self._observe(context, data, lease)
         with lease:
             left = until - time.monotonic()
-            return _told(await self.gate.bytes(context, _REF, data, timeout=left, lease=lease))
+            again = self.settings.behind
+            return _told(await self.gate.bytes(context, _REF, data, timeout=left, lease=lease, encoded_again=again))
 
     async def _gathered(self, scope: Scope, body: "_Body", lease: Lease, until: float) -> bytes:
         """The whole of it. Raises _TooLargeError, BudgetSpentError, TimeoutError, _GoneError."""

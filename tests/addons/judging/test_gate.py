@@ -19,6 +19,7 @@ from addons.policy.conditions import OneOf, SymbolTest
 from addons.policy.decide import Policy
 from addons.policy.rules import Rule
 from addons.policy.words import Action, Cause, Context, Decision, Medium, Standing
+from classifier import JudgedFrame, Judgement
 from tests import net
 from tests.addons.judging.test_judge import Eyes, Remote
 from tests.addons.ledger.samples import NOW
@@ -263,3 +264,54 @@ async def test_an_unhealthy_ledger_is_a_cause_once(ledger: Ledger) -> None:
     ledger._writer.trouble = ""
     for one in (passage, again):
         assert [hit.cause for hit in one.decision.hits] == [Cause.LEDGER_ERROR, Cause.UNSUPPORTED]
+
+
+LOOK = "f0" * 32
+
+
+def _bits_off(bits: int) -> str:
+    return f"{int(LOOK, 16) ^ ((1 << bits) - 1):064x}"
+
+
+class Looks(Eyes):
+    """Every file is on the list; its frames look as ``pdqs`` says."""
+
+    def __init__(self, pdqs: dict[bytes, tuple[str | None, ...]]) -> None:
+        super().__init__()
+        self.pdqs = {hashlib.sha256(data).hexdigest(): looks for data, looks in pdqs.items()}
+
+    def look_up(self, judgement: Judgement) -> Judgement:
+        looks = self.pdqs[judgement.sha256]
+        return judgement.with_lists([JudgedFrame(n, {"hash.ours": 1.0}, pdq) for n, pdq in enumerate(looks)], ())
+
+
+@pytest.mark.parametrize(
+    ("looks", "encoded_again", "passes"),
+    [
+        ((LOOK,), True, True),
+        ((_bits_off(31),), True, True),
+        ((_bits_off(32),), True, False),
+        ((LOOK, _bits_off(3)), True, True),
+        ((LOOK, "00" * 32), True, False),
+        ((LOOK, None), True, False),
+        ((LOOK,), False, False),
+    ],
+)
+async def test_what_was_allowed_is_known_when_it_was_encoded_again(
+    bench: Bench, looks: tuple[str | None, ...], encoded_again: bool, passes: bool
+) -> None:
+    """pict-rs writes a file anew before it asks for validation: other bytes, and each frame looks the same."""
+    bench.gate.judge = Judge(bench.remote, Looks({BAD: (LOOK,), GOOD: looks}))
+    refused = await bench.bytes(BAD)
+    await bench.entries()
+    bench.ledger.standings.allow([BAD_SHA], refused.id)
+    passage = await bench.gate.bytes(CONTEXT, REF, GOOD, timeout=5, encoded_again=encoded_again)
+    assert passage.passes == passes
+    assert passage.decision.allowed == (refused.id if passes else None)
+
+
+async def test_nothing_allowed_looks_like_nothing(bench: Bench) -> None:
+    bench.gate.judge = Judge(bench.remote, Looks({BAD: (LOOK,)}))
+    await bench.bytes(BAD)
+    await bench.entries()
+    assert not (await bench.gate.bytes(CONTEXT, REF, BAD, timeout=5, encoded_again=True)).passes
