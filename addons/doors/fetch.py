@@ -190,11 +190,12 @@ class Fetch:
             return
         assert isinstance(look, Look)
         said = ", ".join(response.headers.get_all("content-type"))
-        if response.status_code in _NOT_WHOLE or "multipart/" in said.lower():
+        unseen = _unseen(response, said)
+        if unseen:
             if self.observe:
                 self.ledger.count("fetch", "unobserved")
             else:
-                look.answer = self._unreadable("a part of something was sent where all of it was asked for")
+                look.answer = self._unreadable(unseen)
             return
         length = response.headers.get("content-length", "")
         reading = Reading(
@@ -285,3 +286,14 @@ class Fetch:
         while self.busy and time.monotonic() < deadline:  # noqa: ASYNC110  # several things end it, none has an event
             await asyncio.sleep(0.02)
         return not self.busy
+
+
+def _unseen(response: http.Response, content_type: str) -> str:
+    """Why what follows this head cannot be looked into, whatever it is; "" where it can."""
+    if response.status_code in _NOT_WHOLE or "multipart/" in content_type.lower():
+        return "a part of something was sent where all of it was asked for"
+    # Compressed for the transfer: who undoes that would have what nobody here has seen (RFC 9112 section 7.2).
+    transfer = response.headers.get_all("transfer-encoding")
+    if any(one.strip().lower() not in ("chunked", "identity") for one in transfer):
+        return "it is encoded for the transfer in a way that was not asked for"
+    return ""

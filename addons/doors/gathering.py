@@ -136,6 +136,9 @@ class Reading:
 
     def _tell(self) -> Step:
         self._told = True
+        if self._decoded is not self._raw and tell("", sniff(self._raw.getvalue()[:FIRST])) is not None:
+            # Who undoes no encoding, or not this one, would have another file than the one that is judged.
+            return self._failed(None, "encoded, it is a picture or a document already")
         self.kind = sniff(self.decoded[:FIRST])
         self.what = tell(self._content_type, self.kind)
         if self.what is What.DOCUMENT and self._most_document is None:

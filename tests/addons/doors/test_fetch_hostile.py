@@ -1,0 +1,58 @@
+"""Answers of hosts that mean one thing to the fetch door and another to who gets them."""
+
+import gzip
+import zlib
+
+import pytest
+
+from classifier import media_type_of
+from tests import net
+from tests.addons.doors.conftest import OpenDoor
+from tests.addons.doors.fetched import FORBIDDEN, Host, said
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+ENCODED = gzip.compress(FORBIDDEN)
+
+
+@pytest.mark.parametrize("claim", ["application/octet-stream", "text/html", "image/png"])
+@pytest.mark.parametrize("chunked", [True, False])
+async def test_what_is_compressed_for_the_transfer_is_refused(
+    open_door: OpenDoor, remote: Host, claim: str, chunked: bool
+) -> None:
+    body = b"%x\r\n%b\r\n0\r\n\r\n" % (len(ENCODED), ENCODED) if chunked else ENCODED
+    encoding = "gzip, chunked" if chunked else "gzip"
+    head = f"HTTP/1.1 200 OK\r\nContent-Type: {claim}\r\nTransfer-Encoding: {encoding}\r\nConnection: close\r\n\r\n"
+    remote.put("/sent", head.encode() + body)
+    at = f"remote.example:{remote.port}"
+    async with open_door() as door, net.client(door.port) as client:
+        await client.send(f"GET http://{at}/sent HTTP/1.1\r\nHost: {at}\r\nAccept-Encoding: gzip\r\n\r\n".encode())
+        status, _, answer = await client.response()
+        assert (status, ENCODED[20:100] in answer) == (502, False)
+        await door.entries(0)
+
+
+@pytest.mark.parametrize("claim", ["application/octet-stream", "text/html", "video/mp4", "application/activity+json"])
+async def test_what_is_a_video_before_its_encoding_is_undone_is_refused(
+    open_door: OpenDoor, remote: Host, claim: str
+) -> None:
+    both = video_and_deflate(b"what follows")
+    remote.put("/both", said(both, claim, "Content-Encoding: deflate"))
+    async with open_door() as door:
+        answer = await door.get("/both")
+        assert (answer.status_code, b"ftypisom" in answer.content) == (502, False)
+        await door.entries(0)
+
+
+def video_and_deflate(rest: bytes) -> bytes:
+    """An MP4 file by its beginning that is raw deflate as well: the length of its first box is a stored block's
+    (RFC 1951 section 3.2.4), and the box has room for where the next one begins."""
+    size, block = 0x99FF, 0x9900
+    last = b"\x01" + (size - 5 - block - 5 + len(rest)).to_bytes(2, "little")
+    last += bytes(byte ^ 0xFF for byte in last[1:])
+    box = size.to_bytes(4, "big") + b"ftypisom"
+    box = box.ljust(5 + block, b"\0") + last
+    made = box.ljust(size, b"\0") + rest
+    assert media_type_of(made) == "video/mp4"
+    assert zlib.decompress(made, -zlib.MAX_WBITS).startswith(b"typisom")
+    return made
