@@ -33,6 +33,8 @@ from addons.policy.words import Cause, Context
 logger = logging.getLogger(__name__)
 
 _NOT_WHOLE = frozenset({206, 304})
+_FIND_ANYTHING = frozenset({"gotosocial"})
+"""Servers that take what ffmpeg finds, a JPEG behind any bytes as `mjpeg` (GTS:internal/media/ffmpeg.go)."""
 
 
 class Fetch:
@@ -190,8 +192,7 @@ class Fetch:
             return
         assert isinstance(look, Look)
         said = ", ".join(response.headers.get_all("content-type"))
-        unseen = _unseen(response, said)
-        if unseen:
+        if unseen := _unseen(response, said):
             if self.observe:
                 self.ledger.count("fetch", "unobserved")
             else:
@@ -206,6 +207,7 @@ class Fetch:
             most=self.settings.max_bytes,
             # Errors are no documents, whatever they say: a 410 has to stay one.
             most_document=self.settings.document_bytes if 200 <= response.status_code < 300 else None,
+            anything=self.gate.software in _FIND_ANYTHING,
         )
         if self.observe:
             look.tap = Tap(reading, lambda reading, step: self._passed(flow, reading, step))
@@ -293,7 +295,6 @@ def _unseen(response: http.Response, content_type: str) -> str:
     if response.status_code in _NOT_WHOLE or "multipart/" in content_type.lower():
         return "a part of something was sent where all of it was asked for"
     # Compressed for the transfer: who undoes that would have what nobody here has seen (RFC 9112 section 7.2).
-    transfer = response.headers.get_all("transfer-encoding")
-    if any(one.strip().lower() not in ("chunked", "identity") for one in transfer):
+    if response.headers.get("transfer-encoding", "chunked").strip().lower() not in ("chunked", "identity"):
         return "it is encoded for the transfer in a way that was not asked for"
     return ""

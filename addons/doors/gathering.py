@@ -6,7 +6,7 @@ from enum import Enum, auto
 from addons.fetching.budget import BudgetSpentError, Lease
 from addons.fetching.decoding import Decoder, EncodingError
 from addons.policy.words import Cause
-from classifier.sniff import UNKNOWN, Kind, sniff
+from classifier.sniff import MAX_TEXT, UNKNOWN, Kind, sniff
 
 FIRST = 8 << 10
 """Decoded bytes by which a body is told."""
@@ -49,7 +49,8 @@ def tell(content_type: str, kind: Kind) -> What | None:
 
 class Reading:
     """One body. ``most``: bytes of media, as sent and decoded alike; ``most_document``: of JSON, None where it is let
-    go as well.
+    go as well. ``anything``: the server finds pictures behind whatever a file begins with, so that only what no picture
+    can stand in, text, is let go, and that at its end.
 
     Everything kept counts against ``lease``, which is the caller's to release.
     """
@@ -63,6 +64,7 @@ class Reading:
         lease: Lease,
         most: int,
         most_document: int | None,
+        anything: bool = False,
     ) -> None:
         self.lease = lease
         self.what: What | None = None
@@ -74,6 +76,7 @@ class Reading:
         self._raw = io.BytesIO()
         self._rest = b""
         self._told = False
+        self.anything, self._unsure = anything, False
         self._decoder: Decoder | None = None
         try:
             self._decoder = Decoder(encoding)
@@ -128,7 +131,8 @@ class Reading:
             return self._failed(None, str(error))
         if not self._told and (step := self._tell()) is not Step.MORE:
             return step
-        return Step.WHOLE
+        # A JPEG's header has zero bytes (the length of its frame header: ITU T.81, B.2.2), as videos have.
+        return Step.STREAM if self._unsure and b"\0" not in self.decoded[:MAX_TEXT] else Step.WHOLE
 
     @property
     def _bound(self) -> int:
@@ -144,7 +148,9 @@ class Reading:
         if self.what is What.DOCUMENT and self._most_document is None:
             self.what = None
         if self.what is None:
-            return Step.STREAM
+            if not self.anything:
+                return Step.STREAM
+            self.what, self._unsure = What.MEDIA, True
         longest = max(self._length or 0, self._raw.tell(), self._decoded.tell())
         return self._too_large() if longest > self._bound else Step.MORE
 

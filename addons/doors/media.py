@@ -89,13 +89,16 @@ class Media:
         )
 
     async def _judged(self, context: Context, url: str, reading: Reading, timeout: float) -> Passage | None:
-        """None for a sound in which no picture stands: it is no medium that anybody sees."""
+        """None for a sound in which no picture stands: it is no medium that anybody sees.
+
+        Sounds that are not even opened (``kind.video``) pass only where the server takes them for nothing else.
+        """
         ref, data = reference(url, reading.kind), reading.decoded
         if ref.kind != "audio":
             return await self.gate.bytes(context, ref, data, timeout=timeout, lease=reading.lease)
         started, began = datetime.now(UTC), monotonic()
         medium = await self.gate.judge.judge_bytes(ref, data, timeout=timeout, lease=reading.lease)
-        if medium.cause is Cause.UNSUPPORTED:
+        if medium.cause is Cause.UNSUPPORTED and (reading.kind.video or not reading.anything):
             return None
         media, causes = await self.gate.settled([medium], timeout - (monotonic() - began))
         return self.gate.decided(context, media, started=started, began=began, causes=causes)

@@ -173,7 +173,7 @@ async def opened(
         fetcher = Fetcher(fetch_settings(config), budget)
         judge = Judge(fetcher, engine)
         look_ahead = LookAhead(fetcher, judge, scope_of(config))
-        gate = Gate(policy, judge, ledger)
+        gate = Gate(policy, judge, ledger, software=config.server.software)
         service = Service(config, policy, budget, ledger, engine, judge, gate, look_ahead, Exchanges(config.exchanges))
         fetch = service.fetch()
         fetch.settings = replace(fetch.settings, **settings)

@@ -8,7 +8,8 @@ import pytest
 from classifier import media_type_of
 from tests import net
 from tests.addons.doors.conftest import OpenDoor
-from tests.addons.doors.fetched import FORBIDDEN, Host, said
+from tests.addons.doors.fetched import FORBIDDEN, PAGE, Host, is_placeholder, said
+from tests.drawing import encode, textured
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -42,6 +43,22 @@ async def test_what_is_a_video_before_its_encoding_is_undone_is_refused(
         answer = await door.get("/both")
         assert (answer.status_code, b"ftypisom" in answer.content) == (502, False)
         await door.entries(0)
+
+
+JPEG = encode(textured(1), "JPEG", quality=85)
+
+
+@pytest.mark.parametrize("before", [b"\0", b"%PDF-1.7\n", b"<html>" + b"<p>words</p>" * 2000, b"\xff\xf1"])
+@pytest.mark.parametrize("claim", ["application/octet-stream", "text/html"])
+async def test_gotosocial_gets_no_picture_behind_other_bytes(
+    open_door: OpenDoor, remote: Host, before: bytes, claim: str
+) -> None:
+    remote.put("/behind", said(before + JPEG, claim))
+    remote.put("/page", said(PAGE * 10, claim))
+    async with open_door(server={"software": "gotosocial"}) as door:
+        assert is_placeholder(await door.get("/behind"))
+        assert (await door.get("/page")).content == PAGE * 10
+        await door.entries(1)
 
 
 def video_and_deflate(rest: bytes) -> bytes:
