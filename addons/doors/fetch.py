@@ -291,7 +291,7 @@ class Fetch:
 
 
 def _unseen(response: http.Response, content_type: str) -> str:
-    """Why what follows this head cannot be looked into, whatever it is; "" where it can."""
+    """Why what follows this head cannot be looked into; "" where it can."""
     if response.status_code in _NOT_WHOLE or "multipart/" in content_type.lower():
         return "a part of something was sent where all of it was asked for"
     # Compressed for the transfer: who undoes that would have what nobody here has seen (RFC 9112 section 7.2).

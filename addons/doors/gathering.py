@@ -145,6 +145,8 @@ class Reading:
             return self._failed(None, "encoded, it is a picture or a document already")
         self.kind = sniff(self.decoded[:FIRST])
         self.what = tell(self._content_type, self.kind)
+        if self.what is None and not self.decoded[:FIRST].removeprefix(b"\xef\xbb\xbf").strip():
+            self.what = What.DOCUMENT  # nothing but space so far, behind which JSON may begin
         if self.what is What.DOCUMENT and self._most_document is None:
             self.what = None
         if self.what is None:

@@ -139,3 +139,11 @@ def test_an_encoding_that_is_not_undone_here_is_broken_unless_there_is_nothing()
         assert one.feed(b"x") is Step.FAILED
         assert one.cause is None
         assert "br" in one.message
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_json_behind_much_space_is_a_document(mark: bytes) -> None:
+    one = reading("text/plain")
+    assert feed(one, mark + b" \n" * FIRST + b'{"type": "Note"}') is Step.MORE
+    assert (one.finish(), one.what) == (Step.WHOLE, What.DOCUMENT)
+    one.lease.release()
