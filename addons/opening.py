@@ -150,9 +150,12 @@ class Doors:
         assert self._running is not None
         await asyncio.wait((self._running,))
 
-    async def drain(self, timeout: float) -> bool:
-        """Take no new connections, and wait until what is under way is done, for at most ``timeout`` seconds."""
+    async def stop_listening(self) -> None:
+        """Take no new connections at mitmproxy's doors; pict-rs may ask the origin for what is under way."""
         await self._master.stop_listening()
+
+    async def drain(self, timeout: float) -> bool:
+        """Wait until what is under way is done, for at most ``timeout`` seconds; whether it came to that."""
         busy = [addon for plan in self.plans if plan.door for addon in plan.door.addons if hasattr(addon, "drained")]
         done = await asyncio.gather(*(addon.drained(timeout) for addon in busy))
         return all(done)

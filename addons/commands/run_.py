@@ -91,8 +91,11 @@ async def _doors(service: "Service", stop: asyncio.Future[None], hurry: asyncio.
         if opening.done():
             for opened in _opened(opening, config):
                 click.echo(str(opened), err=True)
-            await _first(asyncio.ensure_future(doors.ended()), stop)
+            ended = asyncio.ensure_future(doors.ended())
+            await _first(ended, stop)
+            ended.cancel()
         if stop.done():
+            await doors.stop_listening()
             click.echo("stopping …", err=True)
             draining = asyncio.ensure_future(doors.drain(config.budget + DRAIN_MORE))
             await _first(draining, hurry)

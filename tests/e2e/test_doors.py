@@ -35,7 +35,7 @@ async def test_inbox_announce_by_iri(doors: Stage) -> None:
 async def test_inbox_link_preview(doors: Stage) -> None:
     for what, expected in (("fine", (200, True)), ("forbidden", (202, False))):
         link = doors.page(doors.host.picture(what))
-        page = {"type": "Page", "name": "News", "attachment": [{"type": "Link", "href": link}]}
+        page: Json = {"type": "Page", "name": "News", "attachment": [{"type": "Link", "href": link}]}
         assert await doors.deliver(page) == expected
 
 

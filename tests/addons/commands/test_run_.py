@@ -159,7 +159,7 @@ def test_an_address_that_cannot_be_had(tmp_path: Path, address: str) -> None:
     reason = (
         "address already in use" if address == "127.0.0.1" else "(cannot assign requested address|could not bind .*)"
     )
-    advice = f"end the program that has that address, or change server.listen in {settings.path}"
+    advice = f"end the program that has that address, or change it in {settings.path}"
     told = f"fediward did not start: cannot listen on {address}:{port}: {reason}: {advice}"
     assert re.fullmatch(told, ended.stderr.splitlines()[-1])
     assert ended.exit_code == 1
