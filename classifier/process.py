@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import weakref
 from collections.abc import Callable
 from io import BytesIO
 from typing import Any
@@ -57,6 +58,9 @@ class Process:
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         self._socket = ours
+        # Not in kill: the event loop may be listening, which only the other side's end wakes up. Not in __del__: where
+        # we are garbage in a cycle, the socket's own may come first.
+        weakref.finalize(self, ours.close).atexit = False
         try:
             with theirs:
                 self._process = _spawn(theirs.fileno(), self._arena.file)
@@ -138,11 +142,6 @@ class Process:
         code = self._process.wait()
         self._arena.give_back()
         return code
-
-    def __del__(self) -> None:
-        # Not in kill: the event loop may be listening, which only the other side's end wakes up.
-        with contextlib.suppress(AttributeError):
-            self._socket.close()
 
     def _complete(self) -> bool:
         """Take what there is of the answer without waiting."""

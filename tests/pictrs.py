@@ -1,4 +1,7 @@
-"""A real pict-rs 0.5.25 (``cargo install``) on a free port of this machine, its files in a folder of the test's."""
+"""A real pict-rs 0.5.25 (``cargo install``) on a free port of this machine, its files in a folder of the test's.
+
+Its records are in PostgreSQL: two threads of its own store, sled, were seen to spin for minutes on a busy machine.
+"""
 
 import asyncio
 import contextlib
@@ -9,8 +12,10 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import httpx
 import pytest
 
+from tests import postgres
 from tests.processes import free_port
 
 VERSION = "0.5.25"
@@ -47,6 +52,8 @@ def missing() -> str | None:
         )
         if said.stdout.split()[-1:] != [VERSION]:
             lacking[f"pict-rs {VERSION}"] = _NEEDED["pict-rs"] + " --force"
+    if postgres.binaries() is None:
+        lacking["PostgreSQL"] = "apt-get install postgresql"
     return "; ".join(f"{name} is missing ({way})" for name, way in lacking.items()) or None
 
 
@@ -56,6 +63,7 @@ class PictRs:
 
     port: int
     folder: Path
+    database: str
     options: Sequence[str] = ()
     isolated: bool = False
     process: asyncio.subprocess.Process | None = field(default=None, init=False)
@@ -86,17 +94,15 @@ class PictRs:
             self.process = await asyncio.create_subprocess_exec(
                 *("pict-rs", "run", "--address", f"127.0.0.1:{self.port}"),
                 *("--temporary-directory", str(self.folder / "tmp"), *self.options),
-                *("filesystem", "--path", str(self.folder / "files"), "sled", "--path", str(self.folder / "sled")),
+                *("filesystem", "--path", str(self.folder / "files"), "postgres", "--url", self.database),
                 env=environment,
                 stdout=words,
                 stderr=words,
             )
-        async with asyncio.timeout(START_SECONDS):
+        async with asyncio.timeout(START_SECONDS), httpx.AsyncClient(trust_env=False) as client:
             while True:
-                with contextlib.suppress(OSError):
-                    _, writer = await asyncio.open_connection("127.0.0.1", self.port)
-                    writer.close()
-                    await writer.wait_closed()
+                with contextlib.suppress(httpx.TransportError):
+                    await client.get(f"{self.url}/healthz")
                     return
                 assert self.process.returncode is None, self.log.read_text()
                 await asyncio.sleep(0.02)
@@ -131,9 +137,12 @@ async def pict_rs(
     options = ["--client-allow-local-connections"] if allow_local else []
     options += ["--media-external-validation", validation] if validation else []
     options += ["--api-key", api_key] if api_key else []
-    kept = PictRs(free_port(), folder, options, isolated)
-    try:
-        await kept.start()
-        yield kept
-    finally:
-        await kept.stop()
+    server = await asyncio.to_thread(postgres.shared)
+    assert server is not None
+    with postgres.database(server) as database:
+        kept = PictRs(free_port(), folder, database, options, isolated)
+        try:
+            await kept.start()
+            yield kept
+        finally:
+            await kept.stop()

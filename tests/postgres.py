@@ -1,5 +1,7 @@
 """A real PostgreSQL for tests: Debian's package, started on a free port with its data in a folder of its own."""
 
+import atexit
+import functools
 import os
 import shutil
 import socket
@@ -8,7 +10,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import psycopg
@@ -65,24 +67,42 @@ def running(programs: Path) -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.fixture(scope="session")
-def postgres_server() -> Iterator[str]:
-    """The address of a running PostgreSQL, one for the whole session."""
+@functools.cache
+def shared() -> str | None:
+    """The address of one for all of this process, started when first asked for; None where none is installed."""
     programs = binaries()
     if programs is None:
+        return None
+    opened = ExitStack()
+    atexit.register(opened.close)
+    return opened.enter_context(running(programs))
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> str:
+    """The address of a running PostgreSQL, one for the whole session."""
+    address = shared()
+    if address is None:
         pytest.skip("no PostgreSQL here: apt install postgresql (any version) to run this test")
-    with running(programs) as address:
-        yield address
+    return address
+
+
+@contextmanager
+def database(server: str) -> Iterator[str]:
+    """A new, empty database, dropped afterwards: its address."""
+    name = f"t{uuid.uuid4().hex}"
+    with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    yield f"{server}/{name}"
+    with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture
 def postgres_url(postgres_server: str) -> Iterator[str]:
-    """A new, empty database of the test's own, dropped afterwards."""
-    name = f"t{uuid.uuid4().hex}"
-    with psycopg.connect(f"{postgres_server}/postgres", autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
-        yield f"{postgres_server}/{name}"
-        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    """A database of the test's own."""
+    with database(postgres_server) as url:
+        yield url
 
 
 def _other_user() -> str:
