@@ -13,7 +13,7 @@ def test_its_socket_is_closed_when_it_is_garbage_in_a_cycle() -> None:
     early.append(process._socket)
     late: list[Any] = [process]
     del process
-    # The collector now meets the socket before the process: one is reached from what is old, the other from what is new.
+    # The collector now meets the socket before the process: what is old holds the one, what is new the other.
     gc.collect()
     late[0].kill()
     late[0].itself = late[0]
