@@ -15,11 +15,13 @@ from addons.policy.document import Document, Node, Place
 from addons.policy.door_sections import Doors, LookAhead
 from addons.policy.exchanges import Exchange, missing_extra, wrong_keys
 from addons.policy.files import missing_lists, missing_proofs, placed_files
+from addons.policy.hold_sections import Brake, Holds, Senders
 from addons.policy.problems import ConfigError, Problem, in_order
 from addons.policy.reading import MAX_BYTES, read
 from addons.policy.risks import risks
 from addons.policy.rules import ANY_HASH, PRESETS, Known, Rule, parse_rules, preset
 from addons.policy.sections import Classifier, Fetch, File, LedgerSection, Limits, On, Server
+from addons.policy.status_sections import Alarms, Status
 from addons.policy.stripping import strips
 from addons.policy.translate import translate
 from addons.policy.words import Door
@@ -33,7 +35,8 @@ class Config:
     """A configuration that holds: every default filled in, every path absolute, every symbol known.
 
     ``path``: the file it came from. Bytes are ``int``, times ``float`` seconds. ``strips``: the doors
-    where ``strip`` takes effect. ``warnings`` are choices that are allowed and risky.
+    where ``strip`` takes effect. ``brake``, ``status``: None where they are off. ``warnings`` are choices that are
+    allowed and risky.
     """
 
     path: Path
@@ -50,8 +53,13 @@ class Config:
     concepts: Mapping[str, Concept]
     rules: tuple[Rule, ...]
     on: On
+    holds: Holds
+    brake: Brake | None
+    senders: Senders
     limits: Limits
     ledger: LedgerSection
+    status: Status | None
+    alarms: Alarms
     warnings: tuple[Problem, ...] = field(default=(), compare=False)
 
     @property
@@ -86,12 +94,14 @@ class Config:
         salt = repr(
             (
                 (self.server.software, self.server.domains, self.server.image_mode),
-                (self.scan, self.budget, self.fetch, self.limits),
+                (self.scan, self.budget, self.fetch, self.limits, self.brake),
                 (sorted(classifier.items()), sorted(self.concepts.items())),
                 (self.doors.deciding(), self.look_ahead_links, self.look_ahead_objects),
             )
         )
-        return Policy(self.rules, self.on.actions(), observe=self.observe, salt=salt, strips=self.strips)
+        return Policy(
+            self.rules, self.on.actions(), then=self.on.thens(), observe=self.observe, salt=salt, strips=self.strips
+        )
 
 
 def load(path: Path, *, env: Mapping[str, str], lists: bool = True) -> Config:
@@ -154,8 +164,13 @@ def parse(raw: bytes, *, path: Path, env: Mapping[str, str], lists: bool = True)
         concepts=concepts,
         rules=rules,
         on=settings.on,
+        holds=settings.holds,
+        brake=settings.brake,
+        senders=settings.senders,
         limits=settings.limits,
         ledger=settings.ledger,
+        status=settings.status,
+        alarms=settings.alarms,
         warnings=in_order(risks(document, settings, rules)),
     )
 

@@ -3,10 +3,11 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from addons.activitypub.references import MediaRef
 from addons.policy.rules import ALLOW, Rule, Test, compile_test
-from addons.policy.words import Action, Cause, Context, Decision, Door, Hit, Medium
+from addons.policy.words import Action, Cause, Context, Decision, Door, Hit, Medium, Then
 from classifier import Symbols
 
 _NO_REF = MediaRef("", "page", "")
@@ -24,6 +25,7 @@ class _Compiled:
     name: str
     test: Test
     action: Action
+    then: Then | None
     asks_symbols: bool
 
 
@@ -34,36 +36,51 @@ class Policy:
     down, but the door forwards all the same.
     """
 
-    __slots__ = ("_context_rules", "_first_media_rule", "_media_rules", "observe", "on", "rules", "strips", "version")
+    __slots__ = (
+        *("_context_rules", "_first_media_rule", "_media_rules"),
+        *("observe", "on", "rules", "strips", "then", "version"),
+    )
 
     def __init__(
         self,
         rules: Sequence[Rule],
         on: Mapping[Cause, Action],
         *,
+        then: Mapping[Cause, Then] = MappingProxyType({}),
         observe: bool = False,
         salt: str = "",
         strips: frozenset[Door] = STRIPS,
     ) -> None:
-        """``on`` has an action for every cause; ``salt`` is whatever else a decision hangs on, for ``version``;
-        ``strips``: the doors at which ``strip`` really hides media; at others it counts as ``drop``."""
+        """``on`` has an action for every cause; ``then``, where that is ``hold``: what happens when its window closes
+        (``drop`` where it is not said); ``salt`` is whatever else a decision hangs on, for ``version``; ``strips``: the
+        doors at which ``strip`` really hides media; at others it counts as ``drop``."""
         self.strips = strips
         self.rules = tuple(rules)
         self.on = {cause: on[cause] for cause in Cause}
+        self.then: dict[Cause, Then] = {cause: then.get(cause, "drop") for cause in Cause}
         self.observe = observe
         every = [
-            (_Compiled(index, rule.name, compile_test(rule.when), rule.do, rule.asks_symbols), rule.context_only)
+            (
+                _Compiled(index, rule.name, compile_test(rule.when), rule.do, rule.then, rule.asks_symbols),
+                rule.context_only,
+            )
             for index, rule in enumerate(self.rules)
         ]
         self._context_rules = tuple(rule for rule, context_only in every if context_only)
         self._media_rules = tuple(rule for rule, context_only in every if not context_only)
         self._first_media_rule = self._media_rules[0].index if self._media_rules else len(every)
-        told = repr((self.rules, sorted(self.on.items()), observe, salt, sorted(strips)))
+        told = repr((self.rules, sorted(self.on.items()), sorted(self.then.items()), observe, salt, sorted(strips)))
         self.version = hashlib.sha256(told.encode()).hexdigest()[:12]
 
     def acts(self, action: Action, door: Door) -> Action:
         """What ``action`` comes to at ``door``: ``strip`` is ``drop`` where it would not hide the media."""
         return Action.DROP if action is Action.STRIP and door not in self.strips else action
+
+    def on_cause(self, cause: Cause, door: Door, medium: int | None = None) -> Hit:
+        """The hit of a cause at ``door``: of one medium, or (None) of the whole."""
+        action = self.acts(self.on[cause], door)
+        then = self.then[cause] if action is Action.HOLD else None
+        return Hit(action, cause=cause, medium=medium, then=then)
 
     def on_context(self, context: Context) -> tuple[list[Hit], int, bool]:
         """The rules on context alone that apply: their hits, the index at which a turn ends, and whether at once.
@@ -74,7 +91,7 @@ class Policy:
         hits: list[Hit] = []
         for rule in self._context_rules:
             if rule.test(context, _NO_REF, _NO_SYMBOLS):
-                hits.append(Hit(self.acts(rule.action, context.door), rule=rule.name))
+                hits.append(Hit(self.acts(rule.action, context.door), rule=rule.name, then=rule.then))
                 if rule.action is Action.PASS:
                     return hits, rule.index, rule.index < self._first_media_rule
                 if rule.action is not Action.RECORD:
@@ -97,7 +114,7 @@ class Policy:
                 return hits
         if medium.judgement is None or not medium.judgement.frames:
             cause = medium.cause or Cause.DETECTOR_ERROR
-            hits.append(Hit(self.acts(self.on[cause], context.door), cause=cause, medium=index))
+            hits.append(self.on_cause(cause, context.door, index))
             self._turn(context, medium.ref, None, (index, None, end), hits, noted)
             return hits
         frames = medium.judgement.frames
@@ -130,10 +147,10 @@ class Policy:
                 continue
             action = self.acts(rule.action, context.door)
             if rule.asks_symbols:
-                hits.append(Hit(action, rule=rule.name, medium=medium, frame=frame))
+                hits.append(Hit(action, rule=rule.name, medium=medium, frame=frame, then=rule.then))
             elif rule.index not in noted:
                 noted.add(rule.index)
-                hits.append(Hit(action, rule=rule.name, medium=medium))
+                hits.append(Hit(action, rule=rule.name, medium=medium, then=rule.then))
             if rule.action is not Action.RECORD:
                 return
 
@@ -158,12 +175,19 @@ def decide(policy: Policy, context: Context, media: Sequence[Medium], causes: Se
     """
     hits, end, at_once = policy.on_context(context)
     if not at_once:
-        hits += [Hit(policy.acts(policy.on[cause], context.door), cause=cause) for cause in causes]
+        hits += [policy.on_cause(cause, context.door) for cause in causes]
         for index, medium in enumerate(media):
             hits += policy.on_medium(context, medium, index, end)
     return _strictest(hits)
 
 
 def _strictest(hits: Sequence[Hit]) -> Decision:
-    deciding = min(hits, key=lambda hit: hit.action.rank, default=None)
+    deciding = min(hits, key=_strictness, default=None)
     return Decision(deciding.action if deciding else Action.PASS, deciding, tuple(hits))
+
+
+def _strictness(hit: Hit) -> tuple[int, bool, bool]:
+    """Of two holds one by a cause comes first (it is judged again, and a rule's may then still be found, which waits
+    for a person), and one that ends in a drop."""
+    held = hit.action is Action.HOLD
+    return hit.action.rank, held and hit.cause is None, held and hit.then != "drop"

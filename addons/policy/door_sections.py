@@ -6,13 +6,19 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field
 
 from addons.policy import values
-from addons.policy.fields import Cidrs, ListenAddress, Port, UpstreamUrl, default_if_empty, listed
+from addons.policy.fields import (
+    LOOPBACK,
+    Cidrs,
+    Clients,
+    ListenAddress,
+    Port,
+    UpstreamUrl,
+    default_if_empty,
+    listed,
+)
 from classifier.settings import Settings
 
-type Clients = Annotated[Cidrs, Field(min_length=1)]
 type HostPattern = Annotated[str, BeforeValidator(values.host_pattern)]
-
-_LOOPBACK = (values.network("127.0.0.0/8"), values.network("::1/128"))
 
 
 class Tunnels(Settings):
@@ -26,7 +32,7 @@ class FetchDoor(Settings):
     """``doors.fetch``: the forward proxy for the server's own requests. ``deadline``: seconds for one answer."""
 
     listen: ListenAddress = Field(description="what http_proxy names, such as 127.0.0.1:8541")
-    clients: Clients = _LOOPBACK
+    clients: Clients = LOOPBACK
     ports: Annotated[tuple[Port, ...], Field(min_length=1, max_length=100)] = (443,)
     deadline: Annotated[float, BeforeValidator(values.duration("100ms", "60s"))] = 8.0
     tunnels: Annotated[Tunnels, BeforeValidator(default_if_empty)] = Tunnels()
@@ -48,7 +54,7 @@ class PictrsDoor(Settings):
     upstream: UpstreamUrl = Field(description="pict-rs's own address, such as http://127.0.0.1:8080")
     origin: ListenAddress = Field(description="where pict-rs fetches judged bytes, such as 127.0.0.1:8543")
     origin_url: UpstreamUrl = Field(description="the origin as pict-rs reaches it, such as http://127.0.0.1:8543")
-    clients: Clients = _LOOPBACK
+    clients: Clients = LOOPBACK
     deadline: Annotated[float, BeforeValidator(values.duration("100ms", "60s"))] = 8.0
     look_back: bool = True
     api_key: Annotated[_ApiKey | None, Field(repr=False)] = None
@@ -62,7 +68,7 @@ class ValidateDoor(Settings):
     """
 
     listen: ListenAddress = Field(description="what external_validation names, such as 127.0.0.1:8544")
-    clients: Clients = _LOOPBACK
+    clients: Clients = LOOPBACK
     secret: Annotated[_PathSecret | None, Field(repr=False)] = None
     judges: Literal["scanned", "everything"] = "scanned"
     deadline: Annotated[float, BeforeValidator(values.duration("100ms", "60s"))] = 8.0

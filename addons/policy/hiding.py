@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import yaml
 
-KEYS = frozenset({"secret", "api_key", "password", "subscription_key", "function_key"})
-"""The keys whose values are secrets, wherever they stand."""
+KEYS = frozenset({"secret", "api_key", "password", "subscription_key", "function_key", "token", "webhook", "ntfy"})
+"""The keys whose values are secrets, wherever they stand: who knows a webhook's or a topic's URL can write to it."""
 
 _VARIABLE = re.compile(r"(\$\{[^}]*\})|[^\s\"']")
 _WORD = rf"[\"']?\b(?:{'|'.join(sorted(KEYS))})\b[\"']?[ \t]*:"

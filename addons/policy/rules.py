@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_network
 from pathlib import Path
+from typing import get_args
 
 from addons.activitypub.references import MediaRef
 from addons.policy.conditions import (
@@ -20,19 +21,21 @@ from addons.policy.conditions import (
     score_test,
     symbol_tests,
 )
-from addons.policy.document import Document, Node
+from addons.policy.denials import parse_denial
+from addons.policy.document import Document, Entry, Node, Place
 from addons.policy.hosts import HostSet
 from addons.policy.problems import Problem, did_you_mean, one_of
 from addons.policy.reading import read
 from addons.policy.values import Network, ip
-from addons.policy.words import Action, Context
+from addons.policy.words import Action, Context, Denial, Then
 from classifier import Symbols
 
 MAX_RULES = 256
 PRESETS = ("child-safety", "known-hashes", "fedi-safety")
-RULE_KEYS = ("name", "when", "do")
-NOT_YET = (Action.HOLD,)
-ACTIONS = tuple(action for action in Action if action not in NOT_YET)
+RULE_KEYS = ("name", "when", "do", "then", "deny")
+_NEEDED = ("name", "when", "do")
+ACTIONS = tuple(Action)
+THENS: tuple[Then, ...] = get_args(Then.__value__)
 ANY_HASH = "hash.*"
 ALLOW = "allow."
 """How an allow list's symbol begins. No rule asks for it: what has it passes before any rule is tried."""
@@ -44,11 +47,17 @@ type Test = Callable[[Context, MediaRef, Symbols], bool]
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Conditions and what is done where they hold; names are unlike each other within one policy."""
+    """Conditions and what is done where they hold; names are unlike each other within one policy.
+
+    ``then``: where ``do`` is ``hold``, what happens when nobody released it in time; ``deny``: who brings this too
+    often is denied for a while.
+    """
 
     name: str
     when: Condition
     do: Action
+    then: Then | None = None
+    deny: Denial | None = None
 
     @property
     def context_only(self) -> bool:
@@ -85,8 +94,8 @@ def parse_rules(document: Document, node: Node) -> ParsedRules:
         parsed.problems.append(document.problem(node.line, node.column, message, f"at most {MAX_RULES}"))
         return parsed
     first: dict[str, Node] = {}
-    for item in node.items:
-        rule = _parse_rule(document, item, parsed)
+    for index, item in enumerate(node.items):
+        rule = _parse_rule(document, item, ("rules", index), parsed)
         if rule is not None:
             parsed.rules.append(rule)
         entry = (item.entries or {}).get("name")
@@ -124,15 +133,28 @@ def parse_action(document: Document, node: Node) -> tuple[Action | None, list[Pr
         return None, []
     value = node.value
     expected = one_of(ACTIONS)
-    if isinstance(value, str) and value in NOT_YET:
-        return None, [document.problem(node.line, node.column, f'"{value}" is not yet in this version', expected)]
     if not isinstance(value, str) or value not in ACTIONS:
         hint = None if node.from_environment else did_you_mean(node.text, ACTIONS)
         return None, [document.problem(node.line, node.column, f"{node.quoted} is not an action", expected, hint)]
     return Action(value), []
 
 
-def _parse_rule(document: Document, node: Node, parsed: ParsedRules) -> Rule | None:
+def _parse_then(document: Document, entry: Entry, action: Action | None) -> tuple[Then | None, list[Problem]]:
+    """What a ``then:`` beside ``do: hold`` says."""
+    node = entry.node
+    if node.broken or action is None:
+        return None, []
+    if action is not Action.HOLD:
+        return None, [document.problem(entry.line, entry.column, '"then" goes only with hold', "no then")]
+    found = next((then for then in THENS if then == node.value), None)
+    if found is None:
+        hint = None if node.from_environment else did_you_mean(node.text, THENS)
+        message = f"{node.quoted} is not what a hold can end in"
+        return None, [document.problem(node.line, node.column, message, one_of(THENS), hint)]
+    return found, []
+
+
+def _parse_rule(document: Document, node: Node, place: Place, parsed: ParsedRules) -> Rule | None:
     entries = node.entries
     if entries is None:
         message, expected = f"{node.quoted} is not a rule", "{name: …, when: {…}, do: …}"
@@ -143,10 +165,8 @@ def _parse_rule(document: Document, node: Node, parsed: ParsedRules) -> Rule | N
         if key not in RULE_KEYS:
             hint = did_you_mean(key, RULE_KEYS)
             message, expected = f'unknown key "{key}"', one_of(RULE_KEYS)
-            if key == "then":
-                message, hint = '"then" goes only with hold, which is not yet in this version', None
             problems.append(document.problem(entry.line, entry.column, message, expected, hint))
-    missing = [key for key in RULE_KEYS if key not in entries]
+    missing = [key for key in _NEEDED if key not in entries]
     if missing:
         message, expected = f"the rule has no {' and no '.join(missing)}", "{name: …, when: {…}, do: …}"
         problems.append(document.problem(node.line, node.column, message, expected))
@@ -167,10 +187,21 @@ def _parse_rule(document: Document, node: Node, parsed: ParsedRules) -> Rule | N
     if "do" in entries:
         action, found = parse_action(document, entries["do"].node)
         problems += found
+    then: Then | None = "drop" if action is Action.HOLD else None
+    if "then" in entries:
+        then, found = _parse_then(document, entries["then"], action)
+        problems += found
+    denial = None
+    if (entry := entries.get("deny")) is not None:
+        denial, found = parse_denial(document, entry.node, (*place, "deny"))
+        problems += found
+        if action not in (None, Action.DROP, Action.REJECT):
+            message = '"deny" goes only with drop and reject'
+            problems.append(document.problem(entry.line, entry.column, message, "no deny"))
     parsed.problems += problems
     if problems or name is None or when is None or action is None:
         return None
-    return Rule(name, when, action)
+    return Rule(name, when, action, then, denial)
 
 
 @dataclass(frozen=True, slots=True)

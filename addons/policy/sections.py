@@ -3,19 +3,19 @@
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
 
 from addons.policy import values
 from addons.policy.conditions import Software
 from addons.policy.door_sections import Doors, LookAhead
 from addons.policy.exchanges import Exchange
 from addons.policy.fields import Cidrs, Host, ListenAddress, Port, UpstreamUrl, default_if_empty, listed
-from addons.policy.rules import ACTIONS, NOT_YET
+from addons.policy.hold_sections import Brake, Holds, Senders
+from addons.policy.rules import ACTIONS
+from addons.policy.status_sections import Alarms, Status
 from addons.policy.values import refusal
-from addons.policy.words import Action, Cause
+from addons.policy.words import Action, Cause, Then
 from classifier.settings import ClassifierSettings, DecodeSettings, Settings, TlsSettings, WorkersSettings
-
-LATER = "not yet in this version"
 
 
 class Server(Settings):
@@ -86,8 +86,6 @@ class Classifier(ClassifierSettings):
 
 def _action(value: object) -> object:
     """The action's name, or a refusal that says more than pydantic's own."""
-    if value in NOT_YET:
-        raise refusal(f"{{text}} is {LATER}", "one of " + ", ".join(ACTIONS))
     if not isinstance(value, str) or value not in ACTIONS:
         raise refusal("{text} is not an action", "one of " + ", ".join(ACTIONS), candidates=ACTIONS)
     return value
@@ -99,54 +97,70 @@ def _reaction(value: object) -> object:
 
 
 class Reaction(Settings):
-    """What is done with a cause. ``then``, for a hold whose window closes, comes with ``hold``."""
+    """What is done with a cause. ``then``, for a hold whose window closes, goes only with ``hold``; None: drop."""
 
     do: Annotated[Action, BeforeValidator(_action)]
-    then: Literal["drop", "record"] | None = None
+    then: Then | None = None
 
     @field_validator("then", mode="before")
     @classmethod
     def _only_with_hold(cls, value: object, info: ValidationInfo) -> object:
         if value is not None and "do" in info.data and info.data["do"] is not Action.HOLD:
-            raise refusal(f'"then" goes only with hold, which is {LATER}', "no then")
+            raise refusal('"then" goes only with hold', "no then")
         return value
 
 
-type To = Annotated[Reaction, BeforeValidator(_reaction)]
+def _held_nowhere(reaction: Reaction) -> Reaction:
+    if reaction.do is Action.HOLD:
+        others = ", ".join(action for action in ACTIONS if action is not Action.HOLD)
+        raise refusal("there is nowhere to hold it: this cause is that nothing could be stored", f"one of {others}")
+    return reaction
 
+
+type To = Annotated[Reaction, BeforeValidator(_reaction)]
+type _Unheld = Annotated[To, AfterValidator(_held_nowhere)]
+
+_HOLD = Reaction(do=Action.HOLD, then="drop")
 _DEFER, _DROP, _PASS = Reaction(do=Action.DEFER), Reaction(do=Action.DROP), Reaction(do=Action.PASS)
 
 
 class On(Settings):
     """``on:``: the action for each cause."""
 
-    timeout: To = _DEFER
-    no_worker: To = _DEFER
-    busy: To = _DEFER
-    fetch_failed: To = _DEFER
+    timeout: To = _HOLD
+    no_worker: To = _HOLD
+    busy: To = _HOLD
+    fetch_failed: To = Reaction(do=Action.HOLD, then="record")
     fetch_refused: To = _DROP
     fetch_unauthorized: To = _DROP
     undecodable: To = _DROP
     unsupported: To = _DROP
     too_large: To = _DROP
     too_many: To = _DROP
-    detector_error: To = _DEFER
-    ledger_error: To = _PASS
-    hold_full: To = _DEFER
+    detector_error: To = _HOLD
+    ledger_error: _Unheld = _PASS
+    hold_full: _Unheld = _DEFER
 
     def action(self, cause: Cause) -> Action:
         """What is done with ``cause``."""
-        reaction = getattr(self, cause.value)
-        assert isinstance(reaction, Reaction)
-        return reaction.do
+        return self._reaction(cause).do
 
     def actions(self) -> dict[Cause, Action]:
         """What is done with each cause."""
         return {cause: self.action(cause) for cause in Cause}
 
+    def thens(self) -> dict[Cause, Then]:
+        """What happens when the window of what is held for a cause closes."""
+        return {cause: self._reaction(cause).then or "drop" for cause in Cause}
+
+    def _reaction(self, cause: Cause) -> Reaction:
+        reaction = getattr(self, cause.value)
+        assert isinstance(reaction, Reaction)
+        return reaction
+
 
 class Limits(Settings):
-    """``limits:``: bounds on what comes from outside. Bytes, seconds, counts."""
+    """``limits:``: bounds on what comes from outside. Bytes, seconds, counts; ``unverified``: a share of 1."""
 
     memory: Annotated[int, BeforeValidator(values.size("16MiB", "1024GiB"))] = 512 << 20
     body: Annotated[int, BeforeValidator(values.size("16KiB", "64MiB"))] = 1 << 20
@@ -159,6 +173,7 @@ class Limits(Settings):
     idle_time: Annotated[float, BeforeValidator(values.duration("100ms", "1d"))] = 120.0
     connections_per_peer: Annotated[int, BeforeValidator(values.whole(1, 100_000))] = 100
     deliveries: Annotated[int, BeforeValidator(values.whole(1, 100_000))] = 256
+    unverified: Annotated[float, BeforeValidator(values.number(0.01, 0.5))] = 0.1
 
 
 _SCHEMES = ("sqlite", "postgresql", "postgresql+psycopg")
@@ -184,6 +199,15 @@ class LedgerSection(Settings):
     keep_dropped: Annotated[float, BeforeValidator(values.duration("1h", "3650d"))] = 7 * 86400.0
 
 
+def _brake(value: object) -> object:
+    """None for ``off``; an empty section is the defaults: never off unsaid."""
+    if value == "off" or value is False:
+        return None
+    if isinstance(value, Mapping | Brake) or value is None:
+        return default_if_empty(value)
+    raise refusal("{text} is no brake", "a mapping, or off")
+
+
 class File(Settings):
     """The whole file. ``concepts`` and ``rules`` are read by their own modules, which keep positions."""
 
@@ -199,5 +223,10 @@ class File(Settings):
     concepts: object = "child-safety"
     rules: object = "child-safety"
     on: Annotated[On, BeforeValidator(default_if_empty)] = On()
+    holds: Annotated[Holds, BeforeValidator(default_if_empty)] = Holds()
+    brake: Annotated[Brake | None, BeforeValidator(_brake)] = Brake()
+    senders: Annotated[Senders, BeforeValidator(default_if_empty)] = Senders()
     limits: Annotated[Limits, BeforeValidator(default_if_empty)] = Limits()
     ledger: Annotated[LedgerSection, BeforeValidator(default_if_empty)] = LedgerSection()
+    status: Status | None = None
+    alarms: Annotated[Alarms, BeforeValidator(default_if_empty)] = Alarms()

@@ -68,6 +68,9 @@ def _problem(document: Document, detail: ErrorDetails, place: Place, model: type
     line, column, node = document.nearest(place)
     if node.broken:
         return None
+    if place[-1] == "[key]":  # pydantic's way to say that a mapping's key is wrong, not its value
+        line, column, _ = document.nearest(place[:-1], key=True)
+        node = Node(line, column, text=str(place[-2]))
     message, expected, candidates, hint = _told(kind, context, node, name)
     if kind == REFUSAL and "then" in message and str(place[-1]) == "then":
         line, column, _ = document.nearest(place, key=True)

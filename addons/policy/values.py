@@ -187,6 +187,22 @@ def whole(least: int, most: int) -> Callable[[object], int]:
     return parse
 
 
+def number(least: float, most: float) -> Callable[[object], float]:
+    """A parser of numbers from ``least`` to ``most``."""
+    expected = f"a number from {least:g} to {most:g}"
+
+    def parse(value: object) -> float:
+        if isinstance(value, str) and re.fullmatch(r"[0-9]{1,9}(?:\.[0-9]{1,9})?", value):
+            value = float(value)
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            raise refusal("{text} is not a number", expected)
+        if not least <= value <= most:
+            raise refusal(f"{{text}} is too {'small' if value < least else 'large'}", expected)
+        return float(value)
+
+    return parse
+
+
 def size(least: str, most: str) -> Callable[[object], int]:
     """A parser of sizes in bytes from ``least`` to ``most``."""
     low, high = quantities.size(least), quantities.size(most)

@@ -10,6 +10,9 @@ from classifier import Judgement
 
 type Door = Literal["inbox", "fetch", "pictrs", "validate", "upload"]
 
+type Then = Literal["drop", "record"]
+"""What happens to a hold whose window closes without a judgement: ``record`` lets it by, unjudged, and says so."""
+
 
 class Action(StrEnum):
     """What is done with a delivery, fetch or upload. Order of definition is strictness, strictest first (DESIGN.md)."""
@@ -47,6 +50,16 @@ class Cause(StrEnum):
     DETECTOR_ERROR = "detector_error"
     LEDGER_ERROR = "ledger_error"
     HOLD_FULL = "hold_full"
+
+
+@dataclass(frozen=True)  # no slots: its defaults are read from the class
+class Denial:
+    """A rule's ``deny:``: whoever it hit ``hits`` times ``within`` that many seconds is denied for ``seconds``."""
+
+    seconds: float
+    hits: int = 5
+    within: float = 3600.0
+    who: Literal["host", "actor"] = "host"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +112,7 @@ class Medium:
 class Hit:
     """One rule, cause or allow list that applied, and to what: index into the media and into its frames (None: the
     whole). ``allowed`` names the allow list, or the decision that an admin undid; ``blocked`` the decision that put it
-    on the block set."""
+    on the block set; ``then`` is set where ``action`` is ``hold``."""
 
     action: Action
     rule: str | None = None
@@ -108,6 +121,7 @@ class Hit:
     frame: int | None = None
     allowed: str | None = None
     blocked: str | None = None
+    then: Then | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,3 +150,13 @@ class Decision:
     def allowed(self) -> str | None:
         """The allow list that let it by, where nothing else applied."""
         return self.deciding.allowed if self.deciding else None
+
+    @property
+    def then(self) -> Then | None:
+        """What happens to the hold if its window closes: ``record`` only where all that holds it says so; None where
+        the action is no hold."""
+        if self.action is not Action.HOLD:
+            return None
+        hits = (*self.hits, self.deciding) if self.deciding else self.hits
+        thens = {hit.then for hit in hits if hit.action is Action.HOLD}
+        return "record" if thens == {"record"} else "drop"
