@@ -250,7 +250,8 @@ class Fetcher:
     async def _error(self, response: httpx.Response, trail: Trail) -> FetchError:
         status = response.status_code
         cause = Cause.FETCH_UNAUTHORIZED if status in (401, 403) else Cause.FETCH_FAILED
-        return trail.end(cause, f"the host answered {status}", await error_shows(response, self._budget))
+        shows = await error_shows(response, self._budget)
+        return trail.end(cause, f"the host answered {status}", shows, status=status)
 
     def _check_head(self, response: httpx.Response, trail: Trail) -> None:
         status = response.status_code

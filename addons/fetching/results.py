@@ -22,6 +22,7 @@ class FetchError(Exception):
     not known, so that it may be a picture; browsers show those of error answers too.
 
     ``length``: the bytes that the file has, where that alone made it too large: it may be fetched in parts.
+    ``status``: that of the answer, where it was an error (4xx, 5xx).
     """
 
     def __init__(
@@ -33,8 +34,10 @@ class FetchError(Exception):
         shows: str | None = "",
         *,
         length: int | None = None,
+        status: int | None = None,
     ) -> None:
         self.length = length
+        self.status = status
         self.shows = shows
         self.cause = cause
         self.url = shown(url)

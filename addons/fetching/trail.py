@@ -17,7 +17,15 @@ class Trail:
     waiting: Waiting = field(default_factory=Waiting)
     share: str = ""
 
-    def end(self, cause: Cause, message: str, shows: str | None = "", *, length: int | None = None) -> FetchError:
+    def end(
+        self,
+        cause: Cause,
+        message: str,
+        shows: str | None = "",
+        *,
+        length: int | None = None,
+        status: int | None = None,
+    ) -> FetchError:
         """The error to raise; as :class:`FetchError` says."""
         address = None if self.address is None else str(self.address)
-        return FetchError(cause, message, self.url, address, shows, length=length)
+        return FetchError(cause, message, self.url, address, shows, length=length, status=status)

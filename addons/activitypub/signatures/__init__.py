@@ -7,7 +7,7 @@ constants in the modules. A caller that must fetch a key first asks :func:`key_i
 from addons.activitypub.signatures.cavage import sign_cavage
 from addons.activitypub.signatures.keys import PrivateKey, PublicKey, SignatureError, Verified, read_public_key
 from addons.activitypub.signatures.rfc9421 import sign_rfc9421
-from addons.activitypub.signatures.verify import key_ids, verify
+from addons.activitypub.signatures.verify import key_ids, signed_at, verify
 
 __all__ = [
     "PrivateKey",
@@ -18,5 +18,6 @@ __all__ = [
     "read_public_key",
     "sign_cavage",
     "sign_rfc9421",
+    "signed_at",
     "verify",
 ]

@@ -88,6 +88,14 @@ def read_key_id(request: Request) -> str:
     return _required(_parameters(request), "keyId")
 
 
+def read_times(request: Request) -> list[datetime]:
+    """The moments at which it says it was signed, of those that it covers. SignatureError: one cannot be read."""
+    parameters = _parameters(request)
+    covered = parameters.get("headers", "date").lower().split()
+    times = [read_date(request)] if "date" in covered else []
+    return [*times, _moment(parameters, "created")] if "(created)" in covered else times
+
+
 def verify_cavage(
     request: Request, public_key_for: Callable[[str], PublicKey], now: datetime, skew: timedelta
 ) -> Verified:

@@ -90,6 +90,17 @@ def read_key_ids(request: Request) -> list[str]:
     return list(dict.fromkeys(_key_id(members) for _, members, _ in _signatures(request)))
 
 
+def read_times(request: Request) -> list[datetime]:
+    """The moments at which the signatures say they were made, of those they cover. SignatureError: unreadable."""
+    times = []
+    for _, members, _ in _signatures(request):
+        if (created := members.parameters.get("created")) is not None:
+            times.append(_moment("created", created))
+        if any(item.value == "date" for item in members.items):
+            times.append(read_date(request))
+    return times
+
+
 def verify_rfc9421(
     request: Request, public_key_for: Callable[[str], PublicKey], now: datetime, skew: timedelta
 ) -> Verified:

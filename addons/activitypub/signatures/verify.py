@@ -3,9 +3,10 @@
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
+from addons.activitypub.signatures import cavage, rfc9421
 from addons.activitypub.signatures.cavage import read_key_id, verify_cavage
 from addons.activitypub.signatures.keys import PublicKey, SignatureError, Verified
-from addons.activitypub.signatures.request import Headers, read_request
+from addons.activitypub.signatures.request import Headers, read_date, read_request
 from addons.activitypub.signatures.rfc9421 import read_key_ids, verify_rfc9421
 
 
@@ -19,6 +20,25 @@ def key_ids(headers: Headers) -> list[str]:
         return read_key_ids(request)
     _check_signed(headers)
     return [read_key_id(request)]
+
+
+def signed_at(headers: Headers) -> datetime | None:
+    """When the request says it was signed: the earliest moment that a signature covers, else the Date header.
+
+    From it servers count how long they accept the request. Proved it is only where :func:`verify` holds. None: nothing
+    that can be read.
+    """
+    try:
+        request = read_request("GET", "/", headers, b"", "https")
+        times = (rfc9421 if "signature-input" in request.fields else cavage).read_times(request)
+    except SignatureError:
+        times = []
+    if times:
+        return min(times)
+    try:
+        return read_date(read_request("GET", "/", headers, b"", "https"))
+    except SignatureError:
+        return None
 
 
 def verify(
