@@ -26,7 +26,7 @@ class Named:
 
 
 def is_activity_type(content_type: str) -> bool:
-    """Whether a host says that what it serves is ActivityPub. Of what its users upload no host should say so, or each of
+    """Whether a host says that what it serves is ActivityPub. Of its users' uploads no host should say so, or each of
     them could give keys in its name (Mastodon's CVE-2024-25623)."""
     kind, _, parameters = content_type.partition(";")
     kind = kind.strip().lower()
