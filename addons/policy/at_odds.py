@@ -35,7 +35,7 @@ def _listening_twice(document: Document, settings: File) -> Iterator[Problem]:
         other = next((other for other in every[:index] if clash(one.address, other.address)), None)
         if other is not None:
             message = f"{{text}} is where {other.name} listens already"
-            yield _problem(document, one.place, message, "each door an address or port of its own")
+            yield _problem(document, one.place, message, "each listener an address or port of its own")
 
 
 def _forwarding_to_itself(document: Document, settings: File) -> Iterator[Problem]:

@@ -50,7 +50,7 @@ def _strip_counts_as_drop(document: Document, settings: File, rules: Sequence[Ru
         return
     places: list[Place] = []
     for index, rule in enumerate(rules):
-        if rule.do is Action.STRIP and _at_inbox(rule.when) is not False:
+        if rule.do is Action.STRIP and at_inbox(rule.when) is not False:
             places.append(("rules", index, "do"))
     places += [("on", cause.value) for cause in Cause if settings.on.action(cause) is Action.STRIP]
     why, instead = why_not(settings)
@@ -58,19 +58,19 @@ def _strip_counts_as_drop(document: Document, settings: File, rules: Sequence[Ru
         yield warning(document, place, f"at the inbox door strip counts as drop here: {why}", instead)
 
 
-def _at_inbox(condition: Condition) -> bool | None:
+def at_inbox(condition: Condition) -> bool | None:
     """Whether it can hold at the inbox door; None: that hangs on more than the door."""
     match condition:
         case OneOf("door", doors):
             return "inbox" in doors
         case NotOf(inner):
-            held = _at_inbox(inner)
+            held = at_inbox(inner)
             return None if held is None else not held
         case AllOf(inside):
-            found = {_at_inbox(one) for one in inside}
+            found = {at_inbox(one) for one in inside}
             return False if False in found else None if None in found else True
         case AnyOf(inside):
-            found = {_at_inbox(one) for one in inside}
+            found = {at_inbox(one) for one in inside}
             return True if True in found else None if None in found else False
         case _:
             return None

@@ -30,8 +30,11 @@ def placed_files(settings: File, folder: Path) -> File:
     doors = settings.doors
     if doors.fetch is not None:
         doors = doors.model_copy(update={"fetch": doors.fetch.model_copy(update={"ca": folder / doors.fetch.ca})})
+    senders = settings.senders
+    lists = {key: tuple(folder / file for file in getattr(senders, key)) for key in ("deny", "allow")}
     return settings.model_copy(
         update={
+            "senders": senders.model_copy(update=lists),
             "exchanges": tuple(placed(exchange, folder) for exchange in settings.exchanges),
             "classifier": classifier.model_copy(update={"hashes": hashes, "clip": clip, "workers": workers}),
             "ledger": settings.ledger.model_copy(update={"url": url}),

@@ -7,6 +7,7 @@ from typing import Protocol
 from addons.policy.document import Place
 from addons.policy.door_sections import Doors
 from addons.policy.sections import Server
+from addons.policy.status_sections import Status
 from addons.policy.values import Address, Upstream, ip
 
 
@@ -32,6 +33,11 @@ class Listens(Protocol):
         """``doors:``."""
         ...
 
+    @property
+    def status(self) -> Status | None:
+        """``status:``."""
+        ...
+
 
 def listeners(settings: Listens) -> Iterator[Listening]:
     """All that the configuration names, the inbox door first."""
@@ -44,6 +50,8 @@ def listeners(settings: Listens) -> Iterator[Listening]:
         yield Listening("the origin", doors.pictrs.origin, ("doors", "pictrs", "origin"))
     if doors.validate_ is not None:
         yield Listening("validation", doors.validate_.listen, ("doors", "validate", "listen"))
+    if settings.status is not None:
+        yield Listening("status", settings.status.listen, ("status", "listen"))
 
 
 def clash(one: Address, other: Address) -> bool:

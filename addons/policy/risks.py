@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 from addons.policy.document import Document
 from addons.policy.door_risks import door_risks, warning
+from addons.policy.hold_risks import hold_risks
 from addons.policy.problems import Problem
 from addons.policy.rules import ANY_HASH, Rule, asked_symbols
 from addons.policy.sections import File
@@ -28,6 +29,7 @@ def risks(document: Document, settings: File, rules: Sequence[Rule]) -> list[Pro
         *_idle(document, settings, rules),
         *_overheard(document, settings),
         *door_risks(document, settings, rules),
+        *hold_risks(document, settings, rules),
     ]
 
 

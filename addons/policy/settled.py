@@ -14,7 +14,7 @@ from addons.policy.conditions import (
     symbol_tests,
 )
 from addons.policy.rules import ALLOW, ANY_HASH, Rule
-from addons.policy.words import Action
+from addons.policy.words import Action, Then
 from classifier import Symbols
 
 
@@ -29,8 +29,8 @@ def settler(rules: Sequence[Rule]) -> Callable[[Symbols], bool] | None:
     """
     first_media = next((index for index, rule in enumerate(rules) if not rule.context_only), len(rules))
     turns = [rule for index, rule in enumerate(rules) if not _decided_before(rule, index < first_media)]
-    strictest = _strictest({rule.do for rule in turns})
-    if not any(rule.do in strictest and _may_settle(rule) for rule in turns):
+    strictest = _strictest({_end(rule) for rule in turns})
+    if not any(_end(rule) in strictest and _may_settle(rule) for rule in turns):
         return None
 
     def settles(symbols: Symbols) -> bool:
@@ -41,18 +41,29 @@ def settler(rules: Sequence[Rule]) -> Callable[[Symbols], bool] | None:
                 continue
             holds = _holds(rule.when, symbols)
             if holds is not False:
-                return holds is True and rule.do in strictest
+                return holds is True and _end(rule) in strictest
         return False
 
     return settles
 
 
-def _strictest(actions: Set[Action]) -> frozenset[Action]:
+type _End = tuple[Action, Then | None]
+"""What a rule does, and for a hold what that ends in."""
+
+
+def _end(rule: Rule) -> _End:
+    return rule.do, rule.then
+
+
+def _strictest(ends: Set[_End]) -> frozenset[_End]:
     """Those than which none of the others is stricter at any door, whether ``strip`` is ``drop`` there or not."""
-    as_drop = {action: Action.DROP if action is Action.STRIP else action for action in actions}
-    both = [(action.rank, as_drop[action].rank) for action in actions]
-    least = tuple(min(ranks) for ranks in zip(*both, strict=True))
-    return frozenset(action for action in actions if (action.rank, as_drop[action].rank) == least)
+    both = {end: (_rank(*end), _rank(Action.DROP if end[0] is Action.STRIP else end[0], end[1])) for end in ends}
+    least = tuple(min(ranks) for ranks in zip(*both.values(), strict=True))
+    return frozenset(end for end, ranks in both.items() if ranks == least)
+
+
+def _rank(action: Action, then: Then | None) -> tuple[int, bool]:
+    return action.rank, then == "record"
 
 
 def _decided_before(rule: Rule, before_media: bool) -> bool:
