@@ -66,8 +66,16 @@ class Metrics:
 
     # -- what happens --------------------------------------------------------------------------------------------------
 
-    def delivery(self, door: str, action: str, rule: str | None = None, cause: str | None = None) -> None:
-        """Count a decision: one delivery, fetch or upload. ``action``: or what the ledger's counters call it."""
+    def delivery(
+        self,
+        door: str,
+        action: str,
+        rule: str | None = None,
+        cause: str | None = None,
+        seconds: float | None = None,
+    ) -> None:
+        """Count a decision: one delivery, fetch or upload. ``action``: or what the ledger's counters call it;
+        ``seconds``: that it took, where something was judged."""
         key = (door, action, rule or "", cause or "")
         with self._lock:
             count = self._counts.get(key, 0)
@@ -75,6 +83,8 @@ class Metrics:
                 key = (door, action, "other", cause or "")
                 count = self._counts.get(key, 0)
             self._counts[key] = count + 1
+        if seconds is not None:
+            self.stage("decision", seconds)
 
     def stage(self, name: Stage, seconds: float) -> None:
         """Note how long a stage took."""

@@ -18,9 +18,10 @@ class Condition:
         self._well = well
         self._since: float | None = None
         self._told: float | None = None
+        self._what = ""
 
-    def update(self, trouble: str, now: float) -> None:
-        """``trouble``: what is wrong now, empty if nothing; ``now`` in seconds."""
+    def update(self, trouble: str, now: float, what: str = "") -> None:
+        """``trouble``: what is wrong now, empty if nothing; ``now`` in seconds; ``what``: told anew when it changes."""
         if not trouble:
             if self._told is not None:
                 self._alarms.over(self._kind, self._well)
@@ -29,6 +30,7 @@ class Condition:
         if self._since is None:
             self._since = now
         lasted = now - self._since
-        if lasted >= self._after and (self._told is None or now - self._told >= AGAIN):
-            self._told = now
+        new = self._told is None or what != self._what or now - self._told >= AGAIN
+        if lasted >= self._after and new:
+            self._told, self._what = now, what
             self._alarms.raise_(self._kind, trouble)

@@ -29,15 +29,23 @@ FULL = 0.8
 """Part of a bound on holds."""
 
 
-class Held(Protocol):
-    """What is held now; ``oldest``: when the oldest that is not over arrived."""
+class Totals(Protocol):
+    """What is held now, as the ledger says it."""
 
     @property
-    def count(self) -> int: ...
+    def count(self) -> int:
+        """How many deliveries."""
+        ...
+
     @property
-    def bytes(self) -> int: ...
+    def bytes(self) -> int:
+        """Of their heads and bodies."""
+        ...
+
     @property
-    def oldest(self) -> datetime | None: ...
+    def oldest(self) -> datetime | None:
+        """When the oldest of them arrived."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +65,14 @@ def _nothing() -> str:
 class Sources:
     """Whom to ask. Each says what is wrong now, for a person, and nothing ("") where all is well; on the event loop.
 
-    ``judges``: why nothing can be judged; ``ledger``: why it cannot be written; ``brake``: which rules are stopped.
+    ``judges``: why nothing can be judged; ``ledger``: why it cannot be written; ``brake``: the rules that are stopped.
     ``held``: what is held, where holds are kept; it blocks, and is called in a thread.
     """
 
     judges: Callable[[], str] = _nothing
     ledger: Callable[[], str] = _nothing
-    brake: Callable[[], str] = _nothing
-    held: Callable[[], Held] | None = None
+    brake: Callable[[], Sequence[str]] = tuple
+    held: Callable[[], Totals] | None = None
     bounds: Bounds | None = None
     certificates: Sequence[Certificate] = ()
 
@@ -88,7 +96,7 @@ class Watching:
         self._clocks = Clocks(lambda: wall().timestamp(), clock)
         self._task: asyncio.Task[None] | None = None
         self._certificates_due = 0.0
-        self._asked: asyncio.Future[Held] | None = None
+        self._asked: asyncio.Future[Totals] | None = None
         self._failed: set[str] = set()
         kinds = AlarmKind
         self._judges = Condition(alarms, kinds.NO_WORKER, NO_WORKER, "media are judged again")
@@ -117,12 +125,12 @@ class Watching:
         now, sources = self._clock(), self._sources
         self._ask("judging", lambda: self._judges.update(sources.judges(), now))
         self._ask("the ledger", lambda: self._ledger.update(sources.ledger(), now))
-        self._ask("the brake", lambda: self._brake.update(sources.brake(), now))
+        self._ask("the brake", lambda: self._look_at_brake(now))
         self._ask("the clock", lambda: self._clock_.update(self._clocks.trouble(), now))
         if sources.certificates and now >= self._certificates_due:
             self._certificates_due = now + CERTIFICATES_EVERY
             told = await asyncio.to_thread(certificates.trouble, sources.certificates, self._wall())
-            self._certificate.update(told, now)
+            self._certificate.update(told, now, told)
         if sources.held is not None and sources.bounds is not None:
             await self._look_at_holds(sources.held, sources.bounds, now)
 
@@ -143,10 +151,18 @@ class Watching:
             self._failed.add(name)
             logger.exception("%s cannot be watched", name)
 
-    async def _look_at_holds(self, held: Callable[[], Held], bounds: Bounds, now: float) -> None:
+    def _look_at_brake(self, now: float) -> None:
+        rules = ", ".join(sorted(self._sources.brake()))
+        told = (
+            f"too much of what was judged matched {rules}: new matches of it are held, then dropped, and never passed. "
+            "See `fediward log`, and whether the model or the rule is wrong (brake)"
+        )
+        self._brake.update(told if rules else "", now, rules)
+
+    async def _look_at_holds(self, held: Callable[[], Totals], bounds: Bounds, now: float) -> None:
         if self._asked is None or self._asked.done():
             self._asked = asyncio.ensure_future(asyncio.to_thread(held))
-            self._asked.add_done_callback(lambda task: task.cancelled() or task.exception())
+            self._asked.add_done_callback(lambda task: None if task.cancelled() else task.exception())
         done, _ = await asyncio.wait((self._asked,), timeout=PATIENCE)
         if not done:
             return
@@ -157,7 +173,7 @@ class Watching:
             logger.debug("what is held cannot be read: %s", type(error).__name__)
 
 
-def growing(held: Held, bounds: Bounds, now: datetime) -> str:
+def growing(held: Totals, bounds: Bounds, now: datetime) -> str:
     """Why the holds are trouble; empty if they are none."""
     mend = "See `fediward holds`, and whether somebody judges and the server behind answers: /readyz says it"
     if held.count > FULL * bounds.count:
@@ -167,7 +183,7 @@ def growing(held: Held, bounds: Bounds, now: datetime) -> str:
     if held.oldest is not None and now - held.oldest > timedelta(seconds=bounds.window / 2):
         waits = (now - held.oldest).total_seconds()
         return (
-            f"{held.count} deliveries are held, the oldest for {waits / 60:.0f} minutes: in {bounds.window / 60:.0f} "
-            f"minutes its server takes it no more. {mend}"
+            f"{held.count} deliveries are held, the oldest for {waits / 60:.0f} minutes: after "
+            f"{bounds.window / 60:.0f} minutes its server takes it no more. {mend}"
         )
     return ""

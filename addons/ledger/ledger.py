@@ -8,8 +8,10 @@ from typing import Self
 from sqlalchemy import URL
 
 from addons.ledger.database import BUSY, engine_for, parsed
+from addons.ledger.denials import Denials
 from addons.ledger.entry import Entry, utc_now
 from addons.ledger.errors import explained
+from addons.ledger.holds import Holds, hold_engine
 from addons.ledger.pending import Pending
 from addons.ledger.schema import upgrade
 from addons.ledger.secrets import Secrets
@@ -29,10 +31,18 @@ QUEUE_BYTES = 64 << 20
 """About how many bytes of memory they may take."""
 
 
+type Counted = Callable[[str, str, str | None, str | None, float | None], None]
+"""Door, action, rule, cause, and the seconds it took where something was judged."""
+
+
+def _nobody(door: str, action: str, rule: str | None, cause: str | None, seconds: float | None) -> None:
+    """Nobody counts."""
+
+
 class Ledger:
     """An open ledger. Make it with :meth:`open`; all methods may be called from any thread."""
 
-    def __init__(self, url: URL, store: Store, pending: Pending, clock: Callable[[], datetime]) -> None:
+    def __init__(self, url: URL, store: Store, holds: Holds, pending: Pending, clock: Callable[[], datetime]) -> None:
         self._url = url
         self._store = store
         self._pending = pending
@@ -41,7 +51,13 @@ class Ledger:
         """The block set, and what admins allowed."""
         self.secrets = Secrets(store.engine, clock)
         """Keys of this installation."""
+        self.holds = holds
+        """Deliveries that wait to be judged or replayed."""
+        self.denials = Denials(store.engine)
+        """Hosts and actors that rules denied for a while."""
         self._writer = Writer(store, pending, url, clock)
+        self.counted: Counted = _nobody
+        """Is told of every decision of every door, as it is handed over: the metrics."""
 
     @classmethod
     def open(
@@ -68,14 +84,17 @@ class Ledger:
             engine.dispose()
             raise
         store = Store(engine, keep, keep_dropped, dropped_bytes)
-        return cls(address, store, Pending(queue, queue_bytes), clock)
+        holds = Holds(hold_engine(address, busy), clock)
+        return cls(address, store, holds, Pending(queue, queue_bytes), clock)
 
     def write(self, entry: Entry) -> bool:
         """Hand ``entry`` over to be written; never waits. False, and one more :attr:`lost`, where the queue is full."""
+        self.counted(entry.door, entry.action, entry.rule, entry.cause, entry.took_ms / 1000)
         return self._pending.put(entry)
 
-    def count(self, door: str, action: str) -> None:
+    def count(self, door: str, action: str, *, rule: str | None = None, cause: str | None = None) -> None:
         """Count a delivery that is not written (it has no media): by day, door and action."""
+        self.counted(door, action, rule, cause, None)
         self._pending.count(self._clock().date(), door, action)
 
     def note_policy(self, version: str, rules: Mapping[str, object]) -> None:
@@ -119,6 +138,7 @@ class Ledger:
 
     def close(self, timeout: float = 5.0) -> bool:
         """Write what waits, for at most ``timeout`` seconds, and end; False where something could not be written."""
+        self.holds.close()
         return self._writer.stop(timeout)
 
     def __enter__(self) -> Self:
