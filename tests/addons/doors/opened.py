@@ -17,6 +17,7 @@ from PIL import Image
 from addons.doors.inbox import Inbox
 from addons.fetching.budget import MemoryBudget
 from addons.fetching.client import Fetcher
+from addons.fetching.resolving import Resolver
 from addons.judging.exchanges.schedule import Exchanges
 from addons.judging.gate import Gate
 from addons.judging.judge import Judge
@@ -121,17 +122,18 @@ async def opened(
     busy: float = 5,
     queue: int = 100,
     early: bool = False,
+    names: Resolver | None = None,
 ) -> AsyncIterator[Opened]:
     """Open a door with a server behind it and the configuration's ledger. ``engine`` is not closed.
 
     ``busy`` and ``queue`` are the ledger's: seconds to wait for its lock, entries that may wait. ``early``: what a list
-    knows is judged no further (``classifier.stop_early``).
+    knows is judged no further (``classifier.stop_early``). ``names``: in place of the system's resolver.
     """
     policy, budget = config.policy(), MemoryBudget(config.limits.memory)
     async with contextlib.AsyncExitStack() as stack:
         ledger = stack.enter_context(Ledger.open(config.ledger.url, busy=busy, queue=queue))
         ledger.note_policy(policy.version, asked(policy.rules))
-        fetcher = Fetcher(fetch_settings(config), budget)
+        fetcher = Fetcher(fetch_settings(config), budget, resolver=names)
         judge = Judge(fetcher, engine, stop=settler(config.rules) if early else None)
         look_ahead = LookAhead(fetcher, judge, scope_of(config))
         gate = Gate(policy, judge, ledger)
