@@ -19,6 +19,11 @@ BUSY = 5.0
 STATEMENT = 30.0
 """Seconds that PostgreSQL may take for one statement: a connection that hangs must become an error."""
 
+CONNECTIONS = 4
+"""Connections of one engine at a time."""
+CROWDED = 30.0
+"""Seconds that one waits for a connection while all are used."""
+
 READS = {"reads": True}
 """Execution options of an engine or connection that only reads: it takes no lock that others wait for."""
 
@@ -50,23 +55,36 @@ def parsed(url: str) -> URL:
     raise LedgerError(f"a ledger cannot be kept in {address.drivername!r}: write sqlite:///FILE or postgresql://…")
 
 
-def engine_for(url: URL, *, busy: float = BUSY, synchronous: Synchronous = "NORMAL", read_only: bool = False) -> Engine:
+def engine_for(
+    url: URL,
+    *,
+    busy: float = BUSY,
+    synchronous: Synchronous = "NORMAL",
+    read_only: bool = False,
+    statement: float = STATEMENT,
+    connections: int = CONNECTIONS,
+    crowded: float = CROWDED,
+) -> Engine:
     """An engine with fediward's settings; it connects only when used.
 
     Transactions on SQLite begin as writing ones at once (``BEGIN IMMEDIATE``), so that two processes wait for each
-    other instead of failing half-way. ``read_only`` neither makes nor changes a database.
+    other instead of failing half-way. ``read_only`` neither makes nor changes a database. With ``synchronous`` FULL a
+    commit is on the disk of either database when it returns. ``connections``: at most so many at a time; who finds none
+    free waits ``crowded`` seconds for one.
     """
+    kept = min(2, connections)
+    common = _COMMON | {"pool_size": kept, "max_overflow": connections - kept, "pool_timeout": crowded}
     if url.get_backend_name() == "sqlite":
-        engine = _sqlite(url, busy, synchronous, read_only)
+        engine = _sqlite(url, busy, synchronous, read_only, common)
     else:
         engine = create_engine(
             url,
-            **_COMMON,
+            **common,
             connect_args={
                 "connect_timeout": max(2, round(busy)),
                 "application_name": "fediward",
                 "keepalives_idle": 10,
-                "tcp_user_timeout": round(STATEMENT * 1000),
+                "tcp_user_timeout": round(statement * 1000),
                 # Poolers such as pgbouncer give each transaction another connection, which knows no prepared statement.
                 "prepare_threshold": None,
             },
@@ -75,7 +93,10 @@ def engine_for(url: URL, *, busy: float = BUSY, synchronous: Synchronous = "NORM
         @event.listens_for(engine, "begin")
         def bound(connection: Connection) -> None:
             connection.exec_driver_sql(f"SET LOCAL lock_timeout = {round(busy * 1000)}")
-            connection.exec_driver_sql(f"SET LOCAL statement_timeout = {round(STATEMENT * 1000)}")
+            connection.exec_driver_sql(f"SET LOCAL statement_timeout = {round(statement * 1000)}")
+            if synchronous == "FULL":
+                # Whatever the server or the user has it set to.
+                connection.exec_driver_sql("SET LOCAL synchronous_commit = on")
             if read_only:
                 connection.exec_driver_sql("SET TRANSACTION READ ONLY")
 
@@ -83,15 +104,12 @@ def engine_for(url: URL, *, busy: float = BUSY, synchronous: Synchronous = "NORM
 
 
 _COMMON: dict[str, Any] = {
-    "pool_size": 2,
-    "max_overflow": 2,
-    "pool_timeout": 30,
     "json_serializer": lambda value: msgspec.json.encode(value).decode(),
     "json_deserializer": msgspec.json.decode,
 }
 
 
-def _sqlite(url: URL, busy: float, synchronous: Synchronous, read_only: bool) -> Engine:
+def _sqlite(url: URL, busy: float, synchronous: Synchronous, read_only: bool, common: dict[str, Any]) -> Engine:
     path = Path(url.database or "").absolute()
     prepared = threading.Event()
 
@@ -117,7 +135,7 @@ def _sqlite(url: URL, busy: float, synchronous: Synchronous, read_only: bool) ->
             raise
         return connection
 
-    engine = create_engine(url, creator=connect, **_COMMON)
+    engine = create_engine(url, creator=connect, **common)
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:

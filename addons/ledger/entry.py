@@ -98,7 +98,7 @@ class Entry:
     ``media_count`` counts all its media, ``media`` holds at most :data:`MEDIA` of them; ``overflow`` is the bound of
     the walk that was passed, if any; ``peer`` the sender's IP address; ``body`` the activity's JSON, set only where a
     drop or reject was enforced and it is at most :data:`BODY` bytes long; ``session`` a salted hash of an uploader's
-    session token.
+    session token; ``hold`` the held delivery's decision, where this is the one that was made later.
     """
 
     id: str
@@ -124,6 +124,7 @@ class Entry:
     media: tuple[EntryMedium, ...] = ()
     body: bytes | None = field(default=None, repr=False)
     session: str | None = None
+    hold: str | None = None
 
     @classmethod
     def of(
@@ -142,6 +143,7 @@ class Entry:
         body: bytes | None,
         id: str | None = None,
         session: str | None = None,
+        hold: str | None = None,
     ) -> "Entry":
         """The entry for ``decision``; ``started`` with a time zone, ``took`` in seconds, ``mode`` enforce or observe.
 
@@ -172,6 +174,7 @@ class Entry:
             media_count=len(media),
             media=tuple(EntryMedium.of(index, media[index], decision.hits) for index in _kept(media, decision)),
             session=session,
+            hold=hold,
             body=body if dropped and body is not None and len(body) <= BODY else None,
         )
 

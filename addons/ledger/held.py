@@ -1,6 +1,6 @@
 """A hold as the ledger keeps it: the request byte for byte, who signed it, what it waits behind, and how it ended."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -43,7 +43,7 @@ class Outcome(StrEnum):
     REFUSED = "refused"
     """The server answered another 4xx: done. Lemmy answers what it has already with 400 (reference §7b)."""
     DROPPED = "dropped"
-    """Judged, and the policy forbids it."""
+    """Judged, and the policy forbids it; or an admin said so."""
     CLOSED = "closed"
     """The window closed without a judgement, and ``then`` is drop. (With record it is replayed, ``unjudged`` set.)"""
     UNREACHED = "unreached"
@@ -84,9 +84,86 @@ class NewHold:
 
 @dataclass(frozen=True, slots=True)
 class Held(NewHold):
-    """A hold as it was claimed. ``attempts``: of what its state asks, so far; ``seq``: arrival order."""
+    """A hold as it was claimed. ``attempts``: of what its state asks, before this one; ``seq``: arrival order."""
 
     seq: int = 0
     attempts: int = 0
     unjudged: bool = False
-    """Whether it is replayed though its window closed without a judgement (``then: record``)."""
+    """Whether it is replayed though nothing judged it: its window closed (``then: record``), or an admin said so."""
+
+
+type Full = Literal["count", "bytes", "host_count", "host_bytes", "unverified"]
+"""Which bound is reached; ``host_…`` is a share's, ``unverified`` what all unverified deliveries have together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How much may be pending at a time, in all and of one share; ``bytes`` count requests' heads and bodies.
+
+    ``unverified``: which part of ``count`` and of ``bytes`` all unverified deliveries may have together (one at least).
+    """
+
+    count: int = 10_000
+    bytes: int = 256 << 20
+    host_count: int = 1_000
+    host_bytes: int = 32 << 20
+    unverified: float = 0.1
+
+
+class HoldFullError(Exception):
+    """No more can be held: the cause ``hold_full``. Nothing was stored."""
+
+    def __init__(self, which: Full) -> None:
+        super().__init__(f"no more deliveries can be held: the bound {which} is reached")
+        self.which = which
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A pending hold that an id concerns. ``gives``: those of the ids that were asked for which are in it."""
+
+    id: str
+    seq: int
+    signer_state: SignerState
+    signer_host: str | None
+    gives: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What is pending now. ``oldest``: when the one that waits longest arrived; ``by_share``: the largest, by count."""
+
+    count: int = 0
+    bytes: int = 0
+    by_state: Mapping[HoldState, int] = field(default_factory=dict)
+    oldest: datetime | None = None
+    by_share: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class HoldRecord:
+    """A hold without its bytes, for a person to read. ``due``: when it is tried next; ``lease``: until when ``worker``
+    has it, if one has; ``size``: bytes of the request; ``detail``: what is to be said of its outcome."""
+
+    id: str
+    seq: int
+    state: HoldState
+    arrived: datetime
+    closes: datetime
+    due: datetime
+    then: Then
+    signer: Signer
+    share: str
+    peer: str
+    attempts: int
+    unjudged: bool
+    size: int
+    cause: str | None = None
+    rule: str | None = None
+    activity_id: str | None = None
+    host: str | None = None
+    worker: str | None = None
+    lease: datetime | None = None
+    outcome: Outcome | None = None
+    detail: str = ""
+    ended: datetime | None = None

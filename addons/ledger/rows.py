@@ -49,6 +49,7 @@ def decision_row(entry: Entry) -> Values:
         "engine_version": entry.engine_version,
         "media_count": entry.media_count,
         "media_kept": len(entry.media),
+        "hold": entry.hold,
     }
 
 

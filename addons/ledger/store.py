@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Table, delete, func, select
+from sqlalchemy import Connection, Engine, Table, and_, delete, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from addons.ledger.entry import Entry
 from addons.ledger.rows import decision_row, dropped_row, media_rows
-from addons.ledger.tables import counters, decisions, dropped, media, policies, standings
+from addons.ledger.tables import counters, decisions, denial_hits, denials, dropped, holds, media, policies, standings
 
 PRUNED = 500
 """Rows that one pruning transaction deletes at most, so that it holds the lock for some milliseconds only."""
@@ -68,6 +68,8 @@ class Store:
                 self._prune_dropped(connection, now)
                 or self._prune_decisions(connection, now)
                 or self._prune_standings(connection, now)
+                or self._prune_holds(connection, now)
+                or self._prune_denials(connection, now)
             )
 
     def give_back(self) -> bool:
@@ -129,6 +131,25 @@ class Store:
             keys = [row.key for row in rows if row.kind == kind]
             connection.execute(delete(standings).where(standings.c.kind == kind, standings.c.key.in_(keys)))
         return len(rows)
+
+    def _prune_holds(self, connection: Connection, now: datetime) -> int:
+        """Records of holds that are over; what is pending has no end here."""
+        old = select(holds.c.seq).where(holds.c.ended < now - self.keep).order_by(holds.c.ended).limit(PRUNED)
+        seqs = list(connection.scalars(old))
+        connection.execute(delete(holds).where(holds.c.seq.in_(seqs)))
+        return len(seqs)
+
+    def _prune_denials(self, connection: Connection, now: datetime) -> int:
+        gone = 0
+        for table in (denials, denial_hits):
+            keys = list(table.primary_key.columns)
+            old = select(*keys).where(table.c.until < now).order_by(table.c.until).limit(PRUNED - gone)
+            rows = connection.execute(old.with_for_update(skip_locked=True)).all()
+            for row in rows:
+                same = and_(*(key == value for key, value in zip(keys, row, strict=True)))
+                connection.execute(delete(table).where(same))
+            gone += len(rows)
+        return gone
 
 
 def _add(connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> None:

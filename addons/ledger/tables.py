@@ -76,7 +76,9 @@ decisions = Table(
     Column("engine_version", Text(), nullable=False),
     Column("media_count", Integer(), nullable=False),
     Column("media_kept", Integer(), nullable=False),
+    Column("hold", String(32)),  # the hold that this decision is on, where it is not the one that held it
     Index("decisions_at", "at"),
+    Index("decisions_hold", "hold"),
     Index("decisions_action", "action", "at"),
     Index("decisions_host", "host", "at"),
     Index("decisions_rule", "rule", "at"),
@@ -160,4 +162,94 @@ secrets = Table(
     Column("name", String(64), primary_key=True),
     Column("value", LargeBinary(), nullable=False),
     Column("at", Utc(), nullable=False),
+)
+
+_seq = BigInteger().with_variant(Integer(), "sqlite")  # SQLite counts up by itself only what it calls INTEGER
+
+holds = Table(
+    "holds",
+    metadata,
+    Column("seq", _seq, primary_key=True, autoincrement=True),
+    Column("id", String(32), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("turn", BigInteger(), nullable=False),  # when its turn comes, in the fair order (addons.ledger.holds)
+    Column("due", Utc(), nullable=False),
+    Column("worker", String(64)),
+    Column("lease", Utc()),
+    Column("attempts", Integer(), nullable=False),
+    Column("unjudged", Boolean(), nullable=False),
+    Column("arrived", Utc(), nullable=False),
+    Column("closes", Utc(), nullable=False),
+    Column("then", String(8), nullable=False),
+    Column("cause", String(32)),
+    Column("rule", String(128)),
+    Column("peer", String(128), nullable=False),
+    Column("share", String(300), nullable=False),
+    Column("signer_state", String(16), nullable=False),
+    Column("signer_host", String(255)),
+    Column("key_id", Text()),
+    Column("signed_at", Utc()),
+    Column("signer_reason", Text(), nullable=False),
+    Column("activity_id", Text()),
+    Column("host", String(255)),
+    Column("same", String(64), nullable=False),  # SHA-256 of what makes two deliveries the same
+    Column("size", Integer(), nullable=False),
+    Column("outcome", String(16)),
+    Column("detail", Text(), nullable=False),
+    Column("ended", Utc()),
+    Index("holds_id", "id", unique=True),
+    # Each begins with the state, so that the many that are over are passed by; each covers what its question needs.
+    Index("holds_turn", "state", "turn", "seq", "due", "lease"),
+    Index("holds_share", "state", "share", "turn", "size"),
+    Index("holds_signer", "state", "signer_state", "size"),
+    Index("holds_same", "same", "state"),
+    Index("holds_ended", "ended"),
+)
+
+hold_bytes = Table(  # beside the rest, which is read much more often; gone at the hold's end
+    "hold_bytes",
+    metadata,
+    Column("hold", _seq, ForeignKey("holds.seq", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    Column("head", LargeBinary(), nullable=False),
+    Column("body", LargeBinary(), nullable=False),
+)
+
+hold_ids = Table(  # of pending holds only
+    "hold_ids",
+    metadata,
+    Column("hold", _seq, ForeignKey("holds.seq", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    Column("kind", String(8), primary_key=True),  # "gives", "needs" or "url"
+    Column("key", String(32), primary_key=True),
+    Column("value", Text(), nullable=False),
+    Index("hold_ids_key", "key", "kind"),
+)
+
+hold_turn = Table(  # one row: the turn that was claimed last
+    "hold_turn",
+    metadata,
+    Column("one", Integer(), primary_key=True, autoincrement=False),
+    Column("turn", BigInteger(), nullable=False),
+)
+
+denials = Table(
+    "denials",
+    metadata,
+    Column("kind", String(8), primary_key=True),  # "host" or "actor"
+    Column("key", String(32), primary_key=True),
+    Column("value", Text(), nullable=False),
+    Column("until", Utc(), nullable=False),
+    Column("by", String(128), nullable=False),
+    Column("reason", Text(), nullable=False),
+    Index("denials_until", "until"),
+)
+
+denial_hits = Table(
+    "denial_hits",
+    metadata,
+    Column("rule", String(128), primary_key=True),
+    Column("kind", String(8), primary_key=True),
+    Column("key", String(32), primary_key=True),
+    Column("times", _json, nullable=False),  # seconds since 1970, the newest, oldest first
+    Column("until", Utc(), nullable=False),
+    Index("denial_hits_until", "until"),
 )
