@@ -158,6 +158,15 @@ class Engine:
         """What is wrong with the detectors now, for a person; empty if nothing."""
         return self._backend.trouble()
 
+    async def unable(self) -> str:
+        """Why nothing can be judged now, for a person; empty if it can."""
+        return await self._backend.unable()
+
+    @property
+    def workers(self) -> int | None:
+        """Workers elsewhere that may judge; None where judging is done here alone."""
+        return self._backend.known
+
     async def close(self) -> None:
         """End all work and every process. Who still waits gets ``no_worker``."""
         self._closed = True

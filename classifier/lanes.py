@@ -227,6 +227,15 @@ class Lanes:
         """What is wrong with the detectors now, for a person; empty if nothing."""
         return "\n".join(said for lane in self._lanes.values() if (said := lane.trouble()))
 
+    async def unable(self) -> str:
+        """The same: a judgement needs every detector."""
+        return self.trouble()
+
+    @property
+    def known(self) -> None:
+        """There is nobody elsewhere."""
+        return None
+
     async def close(self) -> None:
         """Drop what waits; what is being judged ends by itself."""
         self._closed = True

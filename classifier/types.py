@@ -185,6 +185,15 @@ class Backend(Protocol):
         """What is wrong with it now, for a person; empty if nothing."""
         ...
 
+    async def unable(self) -> str:
+        """Why it can judge nothing now, for a person; empty if it can."""
+        ...
+
+    @property
+    def known(self) -> int | None:
+        """Workers elsewhere that may judge; None where judging is done here alone."""
+        ...
+
     async def close(self) -> None:
         """Let go of everything."""
         ...

@@ -51,6 +51,8 @@ class HashList:
         self._clock = clock
         self._refused: Stamp | None = None
         self._retry_at = 0.0
+        self.trouble = ""
+        """Why what is in force is not what the file says; empty while it is."""
         self._table = self._read(read)
 
     def __len__(self) -> int:
@@ -147,20 +149,27 @@ class HashList:
         try:
             stamp = stamp_of(self.settings.file)
             if stamp in (self._table.stamp, self._refused) or self._clock() < self._retry_at:
+                if stamp == self._table.stamp:
+                    self.trouble = ""
                 return None
             self._table = self._read(read if stamp[1] < APART_FROM else read_apart)
         except OSError as error:
             if self._refused == (0, 0):
                 return None
             self._refused = (0, 0)
-            return f"{self.settings.file} cannot be read ({error.strerror}); the list read before stays in force"
+            self.trouble = (
+                f"{self.settings.file} cannot be read ({error.strerror}); the list read before stays in force"
+            )
+            return self.trouble
         except DiedError as error:
             self._retry_at = self._clock() + RETRY
-            return f"{error}\nit is tried again in {RETRY:.0f} s; the list read before stays in force"
+            self.trouble = f"{error}\nit is tried again in {RETRY:.0f} s; the list read before stays in force"
+            return self.trouble
         except CannotStartError as error:
             self._refused = stamp
-            return f"{error}\nthe list read before stays in force"
-        self._refused = None
+            self.trouble = f"{error}\nthe list read before stays in force"
+            return self.trouble
+        self._refused, self.trouble = None, ""
         return None
 
     def _read(self, how: Callable[[Path, Kind | None], tuple[Mapping[Kind, Hashes], Remarks]]) -> _Table:

@@ -107,6 +107,10 @@ class Lists:
         """Read those lists again whose files have changed, and say what is wrong with any. Blocks."""
         return [problem for known in self._lists.values() if (problem := known.reload_if_changed())]
 
+    def trouble(self) -> str:
+        """Of which lists the files could not be read again, for a person; empty if of none."""
+        return "\n".join(known.trouble for known in self._lists.values() if known.trouble)
+
     def watch(self) -> None:
         """Have changed files read again in a thread, if it is five seconds since the last look. Costs nothing else."""
         now = self._clock()

@@ -172,6 +172,14 @@ class Workers:
             return ""
         return self._why_none()
 
+    async def unable(self) -> str:
+        """Why nobody can judge now, for a person; empty if somebody can."""
+        try:
+            await self.ready(0.0)
+        except CannotJudgeError as error:
+            return str(error)
+        return self.trouble()
+
     async def close(self) -> None:
         """Disconnect. Who still waits gets ``no_worker``."""
         self._closed = True

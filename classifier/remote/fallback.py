@@ -52,6 +52,15 @@ class Fallback:
         """What is wrong now, for a person; empty if nothing."""
         return "\n".join(said for said in (self._workers.trouble(), self._local.trouble()) if said)
 
+    async def unable(self) -> str:
+        """Why neither can judge now, for a person; empty if one can."""
+        return self._local.trouble() and await self._workers.unable()
+
+    @property
+    def known(self) -> int:
+        """Workers elsewhere that may judge."""
+        return self._workers.known
+
     async def close(self) -> None:
         """Let go of both."""
         await self._workers.close()
