@@ -19,8 +19,8 @@ from addons.policy.hosts import normal_host
 
 IDS = 64
 """Ids of one delivery of each kind; what lies past them has no order. Real deliveries have two to five."""
-LONGEST = 2048
-"""Characters of an id; a longer one has no order."""
+LONGEST = 1700
+"""Characters of an id, which the ledger keeps beside a host; a longer one has no order."""
 DEPTH = 32
 """How far in ids are looked for; real deliveries have three."""
 
@@ -159,50 +159,3 @@ def _host_of(id: str) -> str | None:
     except ValueError:
         return None
     return normal_host(host) if host else None
-
-
-# -- what is pending ---------------------------------------------------------------------------------------------------
-
-
-class Index:
-    """The keys that pending holds give, in memory: where one process has the ledger to itself (SQLite), most deliveries
-    need not ask it. What it says may be too much, never too little; the ledger is asked before anything is done.
-
-    Belongs to one event loop.
-    """
-
-    def __init__(self) -> None:
-        self._holds: dict[str, tuple[str, ...]] = {}
-        self._keys: dict[str, int] = {}
-
-    def __len__(self) -> int:
-        """How many holds are known."""
-        return len(self._holds)
-
-    def __contains__(self, id: object) -> bool:
-        """Whether this hold is known."""
-        return id in self._holds
-
-    def add(self, id: str, keys: Sequence[str]) -> None:
-        """A hold is pending, and gives these keys."""
-        if id in self._holds:
-            return
-        self._holds[id] = tuple(keys)
-        for key in keys:
-            self._keys[key] = self._keys.get(key, 0) + 1
-
-    def drop(self, id: str) -> None:
-        """A hold is over."""
-        for key in self._holds.pop(id, ()):
-            self._keys[key] -= 1
-            if not self._keys[key]:
-                del self._keys[key]
-
-    def keep(self, ids: Collection[str]) -> None:
-        """Of all holds only these are pending."""
-        for id in [one for one in self._holds if one not in ids]:
-            self.drop(id)
-
-    def concerns(self, keys: Iterable[str]) -> bool:
-        """Whether a pending hold gives one of these keys."""
-        return any(key in self._keys for key in keys)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from addons.activitypub.parsing import parse
-from addons.holding.order import DEPTH, IDS, LONGEST, Ids, Index, gives_keys, ids_of, may_withdraw, needs_keys
+from addons.holding.order import DEPTH, IDS, LONGEST, Ids, gives_keys, ids_of, may_withdraw, needs_keys
 from addons.ledger.held import Signer, SignerState
 
 SAMPLES = Path(__file__).resolve().parents[4] / "shared" / "activities"
@@ -203,24 +203,3 @@ def test_an_id_without_a_host_is_its_signers(id: str) -> None:
 def test_who_may_take_back_what(signer: Signer, held: Signer, may: bool) -> None:
     assert may_withdraw(signer, held, gives_keys([ACT, NOTE], held), [NOTE]) is may
     assert not may_withdraw(signer, held, gives_keys([ACT], held), [NOTE])
-
-
-# -- the index ---------------------------------------------------------------------------------------------------------
-
-
-def test_the_index_knows_what_is_pending() -> None:
-    index = Index()
-    assert not index.concerns(["a"])
-    index.add("one", ["a", "b"])
-    index.add("one", ["c"])  # known already
-    index.add("two", ["b"])
-    assert (len(index), "one" in index, "three" in index) == (2, True, False)
-    assert [index.concerns([key]) for key in ("a", "b", "c")] == [True, True, False]
-    index.drop("one")
-    index.drop("three")
-    assert [index.concerns([key]) for key in ("a", "b")] == [False, True]
-    index.add("three", ["d"])
-    index.keep({"three", "four"})
-    assert [index.concerns([key]) for key in ("b", "d")] == [False, True]
-    index.drop("three")
-    assert (len(index), index.concerns(["d"])) == (0, False)
