@@ -56,7 +56,10 @@ class LocalServer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         # What is under way longer than the grace is cancelled, and uvicorn tells each with a traceback: not news here.
-        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+        telling = logging.getLogger("uvicorn.error")
+        before = telling.level
+        telling.setLevel(logging.CRITICAL)
         self._server.should_exit = True
         self._thread.join(GRACE + 5)
+        telling.setLevel(before)
         self._socket.close()

@@ -1,5 +1,6 @@
 import asyncio
 import contextlib
+import logging
 import threading
 
 import httpx
@@ -21,6 +22,13 @@ def test_it_serves_between_its_beginning_and_its_end() -> None:
         assert httpx.get(server.url, trust_env=False).text == "hello"
     with pytest.raises(httpx.ConnectError):
         httpx.get(server.url, trust_env=False)
+
+
+def test_what_uvicorn_has_to_say_is_heard_again_afterwards() -> None:
+    before = logging.getLogger("uvicorn.error").level
+    with LocalServer(Starlette(routes=[Route("/", hello)])):
+        pass
+    assert logging.getLogger("uvicorn.error").level == before
 
 
 def test_it_can_end_before_anybody_came() -> None:
