@@ -58,17 +58,14 @@ def _never_held(document: Document, settings: File) -> Iterator[Problem]:
                 f"holds.{key} ({show_size(number)}) has no room for one delivery of limits.body and limits.headers"
             )
             yield warning(document, explicit, message, f"at least {show_size(least)}")
-    for one, all_, show in (
-        ("host_count", "count", str),
-        ("host_bytes", "bytes", show_size),
+    for one, every, share, whole in (
+        ("host_count", "count", holds.host_count, holds.count),
+        ("host_bytes", "bytes", holds.host_bytes, holds.bytes),
     ):
-        share, whole = getattr(holds, one), getattr(holds, all_)
         if share >= whole:
-            explicit = ("holds", one) if document.find(("holds", one)) else ("holds", all_)
-            message = (
-                f"with holds.{one} ({show(share)}) not below holds.{all_} ({show(whole)}) one host may fill it all"
-            )
-            yield warning(document, explicit, message, f"{one} well below {all_}")
+            explicit = ("holds", one) if document.find(("holds", one)) else ("holds", every)
+            message = f"holds.{one} is not below holds.{every}: one host's deliveries could fill it"
+            yield warning(document, explicit, message, f"{one} well below {every}")
 
 
 def _without_brake(document: Document, settings: File) -> Iterator[Problem]:

@@ -192,12 +192,13 @@ def _parse_rule(document: Document, node: Node, place: Place, parsed: ParsedRule
         then, found = _parse_then(document, entries["then"], action)
         problems += found
     denial = None
-    if (entry := entries.get("deny")) is not None:
-        denial, found = parse_denial(document, entry.node, (*place, "deny"))
+    if "deny" in entries:
+        deny = entries["deny"]
+        denial, found = parse_denial(document, deny.node, (*place, "deny"))
         problems += found
         if action not in (None, Action.DROP, Action.REJECT):
             message = '"deny" goes only with drop and reject'
-            problems.append(document.problem(entry.line, entry.column, message, "no deny"))
+            problems.append(document.problem(deny.line, deny.column, message, "no deny"))
     parsed.problems += problems
     if problems or name is None or when is None or action is None:
         return None

@@ -68,7 +68,7 @@ def _problem(document: Document, detail: ErrorDetails, place: Place, model: type
     line, column, node = document.nearest(place)
     if node.broken:
         return None
-    if place[-1] == "[key]":  # pydantic's way to say that a mapping's key is wrong, not its value
+    if place[-1:] == ("[key]",):  # pydantic's way to say that a mapping's key is wrong, not its value
         line, column, _ = document.nearest(place[:-1], key=True)
         node = Node(line, column, text=str(place[-2]))
     message, expected, candidates, hint = _told(kind, context, node, name)
