@@ -24,6 +24,7 @@ from addons.fetching.client import Fetcher
 from addons.fetching.resolving import SystemResolver
 from addons.fetching.settings import FetchSettings
 from addons.fetching.user_agents import manner, page_headers, user_agent
+from addons.judging.brake import Brake
 from addons.judging.exchanges import child
 from addons.judging.exchanges.schedule import Exchanges
 from addons.judging.gate import Gate
@@ -39,6 +40,7 @@ from addons.policy.hosts import HostSet
 from addons.policy.listeners import listeners
 from addons.policy.settled import settler
 from addons.policy.words import Action, Cause
+from addons.senders.shares import Shares
 from classifier.engine import Engine
 
 logger = logging.getLogger(__name__)
@@ -89,7 +91,8 @@ class Service:
         fetcher = Fetcher(fetch_settings(config), budget)
         judge = Judge(fetcher, engine, stop=stop)
         look_ahead = LookAhead(fetcher, judge, scope_of(config))
-        gate = Gate(policy, judge, ledger, software=config.server.software)
+        brake = Brake(policy.rules, config.brake) if config.brake is not None else None
+        gate = Gate(policy, judge, ledger, software=config.server.software, brake=brake)
         exchanges = Exchanges(config.exchanges)
         exchanges.start()
         return cls(config, policy, budget, ledger, engine, judge, gate, look_ahead, exchanges, urls)
@@ -222,4 +225,10 @@ def fetch_settings(config: Config) -> FetchSettings:
         total=fetch.total,
         redirects=fetch.redirects,
         routes=routes,
+        shares=shares_of(config),
     )
+
+
+def shares_of(config: Config) -> Shares:
+    """How large the share of each sender is."""
+    return Shares(config.senders.weights, config.limits.unverified)

@@ -19,7 +19,7 @@ from addons.doors.reading import Readers, ReadersBusyError
 from addons.judging.gate import Gate
 from addons.judging.looking import Scope
 from addons.ledger.entry import Entry
-from addons.policy.decide import decide, decide_on_context
+from addons.policy.decide import decide_on_context
 from addons.policy.words import Action, Cause, Context, Medium
 
 logger = logging.getLogger(__name__)
@@ -203,7 +203,7 @@ class Documents:
     ) -> Outcome:
         own = [media[ref] for ref in part.media if ref in media]
         whole = [*part.causes, *causes] if own else part.causes
-        return outcome(document, part, decide(self.gate.policy, part.context, own, whole), own)
+        return outcome(document, part, self.gate.decide(part.context, own, whole), own)
 
     # -- what is told --------------------------------------------------------------------------------------------------
 

@@ -116,7 +116,9 @@ class Fetcher:
         self._tls = tls or default_tls()
         self._policy = AddressPolicy(settings.allow)
         self._routes = settings.upstreams()
-        self._slots = Slots(per_host=settings.per_host, total=settings.total, queue=settings.queue)
+        self._slots = Slots(
+            per_host=settings.per_host, total=settings.total, queue=settings.queue, shares=settings.shares
+        )
 
     async def get(
         self, url: str, *, timeout: float, accept: str | None = None, waiting: Waiting | None = None, share: str = ""
@@ -125,7 +127,8 @@ class Fetcher:
 
         ``timeout``: seconds for all of it: waiting for a slot, names, connections, redirects, the body. ``accept``: the
         Accept header, if not the settings'. ``waiting`` tells a caller with deadlines of its own what is waited for.
-        ``share``: whose share of the slots it takes (a peer's address), see :class:`addons.fetching.slots.Slots`.
+        ``share``: whose share of the slots it takes (:func:`addons.senders.shares.share_of`), see
+        :class:`addons.fetching.slots.Slots`.
 
         Raises:
             FetchError: with the cause and a message for a person.

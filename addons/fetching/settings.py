@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from addons.fetching.addresses import Network
 from addons.fetching.urls import Target, parse
+from addons.senders.shares import Shares
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,9 +15,9 @@ class FetchSettings:
     ``allow``: networks beyond the public internet that may be connected to. ``max_bytes``: the most bytes of one body,
     as sent and decoded alike. ``user_agent``, ``accept`` and ``accept_encoding``: from
     :mod:`addons.fetching.user_agents`. ``per_host`` and ``total``: fetches at a time; ``queue``: how many more may wait
-    for one host. ``redirects``: how many are followed. ``routes``: host of ours to the base URL of its upstream
-    (``{"example.org": "http://127.0.0.1:8536"}``): fetched from there with its own name in Host, and that address is
-    not checked.
+    for one host. ``shares``: how those who make us fetch share them. ``redirects``: how many are followed. ``routes``:
+    host of ours to the base URL of its upstream (``{"example.org": "http://127.0.0.1:8536"}``): fetched from there with
+    its own name in Host, and that address is not checked.
 
     Raises:
         ValueError: a bound is less than it can be, or a route is not a host and an http(s) base URL without a path.
@@ -31,6 +32,7 @@ class FetchSettings:
     per_host: int = 4
     total: int = 32
     queue: int = 64
+    shares: Shares = field(default_factory=Shares)
     redirects: int = 5
     routes: Mapping[str, str] = field(default_factory=dict)
 

@@ -1,9 +1,11 @@
-"""How many fetches run at a time, in all, from one host and for one peer; the rest wait in short queues, or go."""
+"""How many fetches run at a time, in all, from one host and for one share; the rest wait in short queues, or go."""
 
-import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
+
+from addons.senders.fairness import Line
+from addons.senders.shares import Shares
 
 
 class NoSlotError(Exception):
@@ -21,31 +23,36 @@ class Waiting:
     for_share: bool = False
 
 
-class _Line:
-    """The slots of one host or share: those free, how many wait for one, and how many have to do with it at all."""
+class _Queue:
+    """The slots of one host or share: how many wait for one, and how many have to do with it at all."""
 
-    def __init__(self, slots: int) -> None:
-        self.free = asyncio.Semaphore(slots)
+    def __init__(self, line: Line) -> None:
+        self.line = line
         self.queued = 0
         self.users = 0
 
 
 class Slots:
     """``total`` fetches at a time, ``per_host`` of them from one host, ``queue`` more waiting per host and four times
-    as many in all. First come, first served, within a host and over all of them.
+    as many in all. First come, first served within a share (of whoever made us fetch: a delivering host or peer); of
+    several that wait each has its turn, by its weight.
 
-    Nobody shall use them up alone: who fetches for a share (of whoever made us fetch: a delivering peer) has a quarter
-    of ``total``, at least one, and a quarter of ``queue`` more may wait for those.
+    Nobody shall use them up alone: a share has a quarter of ``total``, at least one, and half of ``queue`` more may
+    wait for those; all unverified shares together have their fraction, and as much of the queue. The empty share (what
+    the server itself asks for) has neither bound.
     """
 
-    def __init__(self, *, per_host: int, total: int, queue: int) -> None:
+    def __init__(self, *, per_host: int, total: int, queue: int, shares: Shares | None = None) -> None:
+        self._shares = shares or Shares()
         self._per_host = per_host
         self._per_share = max(1, total // 4)
-        self._free = asyncio.Semaphore(total)
+        self._all = Line(total, self._shares.weight)
+        self._pool = _Queue(Line(self._shares.pool(total)))
+        self._pool_queue = self._shares.pool(4 * queue) if queue else 0
         self._queue = queue
         self._queued = 0
-        self._hosts: dict[str, _Line] = {}
-        self._shares: dict[str, _Line] = {}
+        self._of_hosts: dict[str, _Queue] = {}
+        self._of_shares: dict[str, _Queue] = {}
 
     @asynccontextmanager
     async def slot(self, name: str, waiting: Waiting, share: str = "") -> AsyncIterator[None]:
@@ -59,20 +66,37 @@ class Slots:
         """
         async with AsyncExitStack() as held:
             if share:
-                of_share = held.enter_context(_used(self._shares, share, self._per_share))
                 waiting.for_share = True
-                with self._queueing(of_share, of_share.free.locked(), self._queue // 2, f"for {share}", waiting):
-                    await held.enter_async_context(of_share.free)
+                most = self._queue // 2
+                own = held.enter_context(_used(self._of_shares, share, lambda: Line(self._per_share)))
+                await self._stand(held, own, [own.line], share, most, f"for {share}", waiting)
+                if self._shares.pooled(share):
+                    pool = self._pool
+                    await self._stand(held, pool, [pool.line], share, self._pool_queue, "for unverified ones", waiting)
                 waiting.for_share = False
-            host = held.enter_context(_used(self._hosts, name, self._per_host))
-            full = host.free.locked() or self._free.locked()
-            with self._queueing(host, full, self._queue, f"from {name}", waiting):
-                await held.enter_async_context(host.free)
-                await held.enter_async_context(self._free)
+            host = held.enter_context(_used(self._of_hosts, name, lambda: Line(self._per_host, self._shares.weight)))
+            lines = [host.line, self._all]
+            await self._stand(held, host, lines, share, self._queue, f"from {name}", waiting)
             yield
 
+    async def _stand(
+        self,
+        held: AsyncExitStack,
+        queue: _Queue,
+        lines: Sequence[Line],
+        share: str,
+        most: int,
+        whose: str,
+        waiting: Waiting,
+    ) -> None:
+        """Get a slot of each of ``lines``, one after the other, for as long as ``held`` is."""
+        with self._queueing(queue, any(line.full() for line in lines), most, whose, waiting):
+            for line in lines:
+                await line.acquire(share)
+                held.callback(line.release)
+
     @contextmanager
-    def _queueing(self, line: _Line, full: bool, most: int, whose: str, waiting: Waiting) -> Iterator[None]:
+    def _queueing(self, line: _Queue, full: bool, most: int, whose: str, waiting: Waiting) -> Iterator[None]:
         if full:
             if line.queued >= most:
                 raise NoSlotError(f"{most} fetches {whose} wait already")
@@ -91,13 +115,13 @@ class Slots:
 
 
 @contextmanager
-def _used(lines: dict[str, _Line], name: str, slots: int) -> Iterator[_Line]:
-    """The line of this name, kept as long as anybody has to do with it."""
-    line = lines.setdefault(name, _Line(slots))
-    line.users += 1
+def _used(queues: dict[str, _Queue], name: str, line: Callable[[], Line]) -> Iterator[_Queue]:
+    """The queue of this name, kept as long as anybody has to do with it."""
+    queue = queues.get(name) or queues.setdefault(name, _Queue(line()))
+    queue.users += 1
     try:
-        yield line
+        yield queue
     finally:
-        line.users -= 1
-        if line.users == 0:
-            del lines[name]
+        queue.users -= 1
+        if queue.users == 0:
+            del queues[name]

@@ -5,9 +5,9 @@ at least 5 verified hosts, each host counting at most 10 matches (what a host ha
 otherwise few hosts that send much would hide a model that matches everything). Past it the rule's new matches are held,
 and dropped unless a person releases them.
 
-An attacker cannot open the gate with it. Whoever has five hosts can send so much that matches as to trip it where little
-else comes in; but tripped means held, then dropped, never passed: what he sends does not get by, and neither does
-anything that the rule would have dropped. What a rule with a hash list or a cause forbids is forbidden as before.
+An attacker cannot open the gate with it. Whoever has five hosts can trip it where little else comes in, by a flood of
+what matches; but tripped means held, then dropped, never passed: neither what he sends nor anything else that the rule
+would have dropped gets by. What a hash list's rule, a rule on context or a cause forbids is forbidden as before.
 """
 
 import functools

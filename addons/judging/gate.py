@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from addons.activitypub.references import MediaRef
 from addons.fetching.budget import Lease
 from addons.fetching.client import Fetched
+from addons.judging.brake import Brake, braked
 from addons.judging.judge import Judge
 from addons.ledger.entry import Entry, new_id
 from addons.ledger.ledger import Ledger
@@ -54,8 +55,11 @@ class Passage:
 class Gate:
     """Shared by the media doors of one process. In ``mode: observe`` its doors pass first and ask it afterwards."""
 
-    def __init__(self, policy: Policy, judge: Judge, ledger: Ledger, *, software: str = "generic") -> None:
+    def __init__(
+        self, policy: Policy, judge: Judge, ledger: Ledger, *, software: str = "generic", brake: Brake | None = None
+    ) -> None:
         self.policy = policy
+        self.brake = brake
         self.judge = judge
         self.ledger = ledger
         self.software = software
@@ -141,8 +145,13 @@ class Gate:
         """Decide on judged media and write it down. ``started``: when it came; ``began``: the same, monotonic."""
         if not self.ledger.healthy and Cause.LEDGER_ERROR not in causes:
             causes = [*causes, Cause.LEDGER_ERROR]
-        decision = decide(self.policy, context, media, causes)
+        decision = self.decide(context, media, causes)
         return self._note(new_id(started), decision, context, media, started, began, causes, session)
+
+    def decide(self, context: Context, media: Sequence[Medium], causes: Sequence[Cause] = ()) -> Decision:
+        """What the policy decides, with the brake on where it is. Nobody is known to have sent what passes here, so it
+        is not counted for that."""
+        return braked(self.policy, self.brake, decide(self.policy, context, media, causes), context, media)
 
     async def settled(self, media: Sequence[Medium], timeout: float) -> tuple[list[Medium], list[Cause]]:
         """The media with what was settled about them before, and what went wrong: :func:`with_standings`."""
@@ -175,7 +184,7 @@ class Gate:
             session=session,
         )
         if not self.ledger.write(entry) and media:
-            decision = decide(self.policy, context, media, [*causes, Cause.LEDGER_ERROR])
+            decision = self.decide(context, media, [*causes, Cause.LEDGER_ERROR])
         return Passage(id, decision, tuple(media), self.policy.observe)
 
 

@@ -179,7 +179,7 @@ class Judge:
         """Judge every reference side by side, each within ``timeout`` seconds; one medium for each, in order.
 
         A reference that turns out to be no picture (a link to an article) is left out: it is no medium. ``share``:
-        whose share of the fetches this takes (the delivering peer's address), so that nobody takes them all.
+        whose share of the fetches this takes (:func:`addons.senders.shares.share_of`), so that nobody takes them all.
         """
         outcomes: dict[str, _Outcome] = {}
         unknown: list[str] = []

@@ -43,7 +43,7 @@ async def test_per_host_at_the_bound_and_one_past_it() -> None:
         assert not await holds(slots, "a")
         assert await holds(slots, "b")
     assert await holds(slots, "a")
-    assert not slots._hosts
+    assert not slots._of_hosts
 
 
 async def test_total_at_the_bound_and_one_past_it() -> None:
@@ -53,7 +53,7 @@ async def test_total_at_the_bound_and_one_past_it() -> None:
         async with slots.slot("b", Waiting()):
             assert not await holds(slots, "c")
     assert await holds(slots, "c")
-    assert not slots._hosts
+    assert not slots._of_hosts
 
 
 async def test_who_queues_for_a_slow_host_keeps_no_slot_of_the_others() -> None:
@@ -110,7 +110,7 @@ async def test_cancelled_waiters_leave_nothing_behind() -> None:
         pass
     assert await holds(slots, "a")
     assert await holds(slots, "b")
-    assert not slots._hosts
+    assert not slots._of_hosts
     assert slots._queued == 0
 
 
@@ -125,7 +125,7 @@ async def test_a_share_at_the_bound_and_one_past_it(total: int, share: int) -> N
         assert await holds(slots, "host", "other") is (total > 1)
         assert await holds(slots, "host") is (total > 1)
     assert await holds(slots, "host", "peer")
-    assert not slots._shares
+    assert not slots._of_shares
 
 
 @pytest.mark.parametrize(("queue", "waits"), [(8, 4), (4, 2), (3, 1), (1, 0)])
@@ -137,7 +137,7 @@ async def test_the_queue_of_a_share_at_the_bound_and_one_past_it(queue: int, wai
             async with slots.slot("d", Waiting(), "peer"):
                 pass
         assert await holds(slots, "a", "other")
-    assert not slots._shares
+    assert not slots._of_shares
     assert slots._queued == 0
 
 
