@@ -16,6 +16,7 @@ COMMANDS = {
     "exchanges": "Fetch hash lists from NCMEC, StopNCII and the like by hand, and see when they were fetched.",
     "explain": "Explain one decision in full.",
     "hashes": "Import, add, remove, count and try known hashes.",
+    "holds": "List held deliveries, look at one, let one go or drop it.",
     "inspect": "Show the media, links and fetches in ActivityPub documents.",
     "log": "List decisions, newest last.",
     "models": "List, download and verify classifier models.",

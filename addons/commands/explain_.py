@@ -6,13 +6,17 @@ from typing import Any
 
 import click
 
+from addons.commands import held
 from addons.commands.reading import Trouble, allowed_by, ledger_options, open_reader, plain, shown_frame, shown_time
-from addons.ledger import Entry, EntryMedium, LedgerError
+from addons.ledger import Entry, EntryMedium, LedgerError, Reader, Search
 from addons.ledger.asked import symbol_tests
 from addons.ledger.clean import printable, printable_body, printable_json
+from addons.ledger.held import HoldRecord
 from addons.policy.words import Hit
 from classifier import JudgedFrame
 
+LATER = 20
+"""Later decisions on a held delivery that are named, the newest."""
 _DONE = {
     "drop": "was dropped (the sender was told that it arrived)",
     "reject": "was refused",
@@ -68,6 +72,8 @@ def command(id: str, config: Path, ledger: str | None, as_json: bool, activity: 
                 raise Trouble(f"the ledger has no decision {printable(id)}; `fediward log` lists them")
             kept = reader.kept(id)
             rules = reader.rules(entry.policy_version)
+            record = reader.hold(entry.hold or entry.id)
+            told = _held(reader, entry, record)
     except LedgerError as error:
         raise Trouble(str(error)) from error
     if activity:
@@ -78,11 +84,23 @@ def command(id: str, config: Path, ledger: str | None, as_json: bool, activity: 
             )
         click.echo(printable_body(kept.body))
     elif as_json:
-        click.echo(
-            printable_json(plain(entry) | {"asked": rules.get(entry.rule or ""), "activity_kept": kept is not None})
-        )
+        more = {"asked": rules.get(entry.rule or ""), "activity_kept": kept is not None}
+        click.echo(printable_json(plain(entry) | more | {"held": held.plain(record) if record else None}))
     else:
-        click.echo("\n".join(explanation(entry, rules, kept.at if kept else None)))
+        click.echo("\n".join([*explanation(entry, rules, kept.at if kept else None), *told]))
+
+
+def _held(reader: Reader, entry: Entry, record: HoldRecord | None) -> list[str]:
+    """What became of a delivery that was held, and which decisions belong together, safe to print."""
+    if record is None:
+        return []
+    lines = ["", "Held"]
+    if entry.hold:
+        lines.append(f"  Decision {entry.hold} held the delivery: fediward explain {entry.hold}")
+    else:
+        later = reader.find(Search(hold=entry.id, limit=LATER))
+        lines += [f"  Judged again {shown_time(one.at)}: {one.action} (fediward explain {one.id})" for one in later]
+    return [printable(line) for line in (*lines, *held.story(record))]
 
 
 def explanation(entry: Entry, rules: dict[str, Any], kept: datetime | None) -> list[str]:

@@ -150,7 +150,8 @@ def _print_counts(reader: Reader, limit: int, as_json: bool) -> None:
 
 
 def _action(entry: Entry) -> str:
-    return printable(entry.action if entry.mode == "enforce" else f"{entry.action} ({entry.mode})")
+    how = "held" if entry.hold else "" if entry.mode == "enforce" else entry.mode
+    return printable(f"{entry.action} ({how})" if how else entry.action)
 
 
 def _settled(entry: Entry) -> str | None:

@@ -42,12 +42,15 @@ def ledger_options[**P, R](command: Callable[P, R]) -> Callable[P, R]:
 def open_reader(config: Path, ledger: str | None) -> Reader:
     """The ledger that the options name. Raises click's errors: 1 for the ledger, 2 for the configuration."""
     try:
-        return Reader.open(ledger if ledger is not None else _url(config))
+        return Reader.open(ledger_url(config, ledger))
     except LedgerError as error:
         raise Trouble(str(error)) from error
 
 
-def _url(path: Path) -> str:
+def ledger_url(path: Path, ledger: str | None) -> str:
+    """The address that ``--ledger`` gives, or else the configuration at ``path``. Raises click's UsageError."""
+    if ledger is not None:
+        return ledger
     from addons.policy.config import load  # late, so that --ledger works without any of it
     from addons.policy.problems import ConfigError
 

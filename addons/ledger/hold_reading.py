@@ -18,7 +18,7 @@ def full(connection: Connection, new: NewHold, share: str, bounds: Bounds) -> Fu
     """The bound that ``new`` would pass, if any."""
     own = size(new)
     by_signer = {
-        row.signer_state: (row.count, row.bytes)
+        row.signer_state: (row.number, row.total)
         for row in connection.execute(_sums(holds.c.signer_state).group_by(holds.c.signer_state)).all()
     }
     count, bytes = (sum(sums) for sums in zip((0, 0), *by_signer.values(), strict=True))
@@ -27,9 +27,9 @@ def full(connection: Connection, new: NewHold, share: str, bounds: Bounds) -> Fu
     if bytes + own > bounds.bytes:
         return "bytes"
     mine = connection.execute(_sums().where(holds.c.share == share)).one()
-    if mine.count >= bounds.host_count:
+    if mine.number >= bounds.host_count:
         return "host_count"
-    if mine.bytes + own > bounds.host_bytes:
+    if mine.total + own > bounds.host_bytes:
         return "host_bytes"
     if new.signer.state == "unverified":
         count, bytes = by_signer.get("unverified", (0, 0))
@@ -44,11 +44,11 @@ def totals(connection: Connection) -> Totals:
     shares = _sums(holds.c.share).group_by(holds.c.share).order_by(func.count().desc(), holds.c.share).limit(SHARES)
     oldest = connection.scalar(select(func.min(holds.c.arrived)).where(holds.c.state.in_(PENDING)))
     return Totals(
-        count=sum(row.count for row in states),
-        bytes=sum(row.bytes for row in states),
-        by_state={HoldState(row.state): row.count for row in states},
+        count=sum(row.number for row in states),
+        bytes=sum(row.total for row in states),
+        by_state={HoldState(row.state): row.number for row in states},
         oldest=oldest,
-        by_share={row.share: row.count for row in connection.execute(shares).all()},
+        by_share={row.share: row.number for row in connection.execute(shares).all()},
     )
 
 
@@ -105,5 +105,5 @@ _pending_ids = select(holds.c.id).where(holds.c.state.in_(PENDING))
 
 
 def _sums(*columns: Any) -> Select[Any]:
-    count, bytes = func.count().label("count"), func.coalesce(func.sum(holds.c.size), 0).label("bytes")
-    return select(*columns, count, bytes).where(holds.c.state.in_(PENDING))
+    number, total = func.count().label("number"), func.coalesce(func.sum(holds.c.size), 0).label("total")
+    return select(*columns, number, total).where(holds.c.state.in_(PENDING))

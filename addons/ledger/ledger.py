@@ -31,6 +31,9 @@ QUEUE_BYTES = 64 << 20
 """About how many bytes of memory they may take."""
 
 
+HELD = "held"
+"""What is counted instead of a door, where a held delivery is decided."""
+
 type Counted = Callable[[str, str, str | None, str | None, float | None], None]
 """Door, action, rule, cause, and the seconds it took where something was judged."""
 
@@ -89,7 +92,9 @@ class Ledger:
 
     def write(self, entry: Entry) -> bool:
         """Hand ``entry`` over to be written; never waits. False, and one more :attr:`lost`, where the queue is full."""
-        self.counted(entry.door, entry.action, entry.rule, entry.cause, entry.took_ms / 1000)
+        # A hold was counted when it came in; what becomes of it is no second delivery.
+        door = entry.door if entry.hold is None else HELD
+        self.counted(door, entry.action, entry.rule, entry.cause, entry.took_ms / 1000)
         return self._pending.put(entry)
 
     def count(self, door: str, action: str, *, rule: str | None = None, cause: str | None = None) -> None:

@@ -10,11 +10,13 @@ from typing import Any, Self
 
 from sqlalchemy import URL, Connection, Engine, Select, select
 
+from addons.ledger import hold_reading
 from addons.ledger.clean import bounded, bounded_url, key
 from addons.ledger.database import BUSY, engine_for, must_exist, parsed
 from addons.ledger.entry import BODY, ID, Entry
 from addons.ledger.entry import URL as URL_LENGTH
 from addons.ledger.errors import LedgerError, explained
+from addons.ledger.held import HoldRecord, Totals
 from addons.ledger.rows import entry_of
 from addons.ledger.schema import check
 from addons.ledger.tables import counters, decisions, dropped, media, policies
@@ -34,6 +36,7 @@ class Search:
     activity_id: str | None = None
     sha256: str | None = None
     url: str | None = None
+    hold: str | None = None
     since: datetime | None = None
     until: datetime | None = None
     limit: int = 50
@@ -116,6 +119,26 @@ class Reader:
         with self._connected() as connection:
             return [Counted(*row) for row in reversed(connection.execute(newest).all())]
 
+    def hold(self, id: str) -> HoldRecord | None:
+        """The held delivery of that id, over or not."""
+        with self._connected() as connection:
+            return hold_reading.record(connection, bounded(id, ID))
+
+    def holds(self, limit: int, *, over: bool = False) -> list[HoldRecord]:
+        """The newest ``limit`` held deliveries, oldest first; with ``over`` also those that are over."""
+        with self._connected() as connection:
+            return hold_reading.records(connection, limit, over=over)
+
+    def hold_totals(self) -> Totals:
+        """What is held now, counted."""
+        with self._connected() as connection:
+            return hold_reading.totals(connection)
+
+    def held_request(self, id: str) -> tuple[bytes, bytes] | None:
+        """The head and body of a held delivery, while it is held."""
+        with self._connected() as connection:
+            return hold_reading.request(connection, bounded(id, ID))
+
     def close(self) -> None:
         """Close the connections."""
         self._engine.dispose()
@@ -145,7 +168,7 @@ class Reader:
 
 def _asked(search: Search) -> Select[Any]:
     found = select(decisions)
-    for name in ("door", "action", "rule", "cause", "host"):
+    for name in ("door", "action", "rule", "cause", "host", "hold"):
         if (value := getattr(search, name)) is not None:
             found = found.where(decisions.c[name] == bounded(value, ID))
     if search.actor is not None:

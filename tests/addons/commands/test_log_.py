@@ -98,6 +98,7 @@ def test_json_has_everything_but_the_body(url: str) -> None:
         "frame": 3,
         "allowed": None,
         "blocked": None,
+        "then": None,
     }
     assert "body" not in told
 
