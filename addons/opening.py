@@ -75,6 +75,9 @@ def plans(service: Service, *, free: bool = False, fixed: Collection[str] = ()) 
     if (validate := service.config.doors.validate_) is not None:
         listener = Listener(_validation(service), _on(validate.listen, free), validate.clients)
         found.append(Plan("validation", listener=listener))
+    if (status := service.config.status) is not None and service.health is not None:
+        listener = Listener(service.health.status(), _on(status.listen, free), status.clients)
+        found.append(Plan("status", listener=listener))
     return found
 
 

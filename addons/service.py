@@ -24,6 +24,7 @@ from addons.fetching.client import Fetcher
 from addons.fetching.resolving import SystemResolver
 from addons.fetching.settings import FetchSettings
 from addons.fetching.user_agents import manner, page_headers, user_agent
+from addons.health import Health
 from addons.judging.brake import Brake
 from addons.judging.exchanges import child
 from addons.judging.exchanges.schedule import Exchanges
@@ -61,6 +62,8 @@ class Service:
     exchanges: Exchanges
     urls: StableUrls | None = None
     """Of remote images, as pict-rs is told them; None without its door."""
+    health: Health | None = None
+    """Metrics, readiness and alarms; None in tests of single doors."""
 
     @classmethod
     def start(cls, config: Config, *, new_origin_url: bool = False) -> "Service":
@@ -93,9 +96,13 @@ class Service:
         look_ahead = LookAhead(fetcher, judge, scope_of(config))
         brake = Brake(policy.rules, config.brake) if config.brake is not None else None
         gate = Gate(policy, judge, ledger, software=config.server.software, brake=brake)
+        health = Health(config, engine, ledger, budget)
+        if brake is not None:
+            health.brakes(brake)
         exchanges = Exchanges(config.exchanges)
         exchanges.start()
-        return cls(config, policy, budget, ledger, engine, judge, gate, look_ahead, exchanges, urls)
+        health.start()
+        return cls(config, policy, budget, ledger, engine, judge, gate, look_ahead, exchanges, urls, health)
 
     def inbox(self) -> Inbox:
         """The inbox door's addon."""
@@ -185,6 +192,8 @@ class Service:
 
     async def close(self) -> None:
         """Write down what is left, and end the classifier's processes and what is being fetched."""
+        if self.health is not None:
+            await self.health.close()
         await self.exchanges.close()
         await self.engine.close()
         if not self.ledger.close():

@@ -108,7 +108,7 @@ class Alarms:
         if said is None:
             self._soon(self._wait)
         else:
-            logger.error("alarm: %s: %s", kind.title, message)
+            logger.error("alarm: %s: %s", kind.about, message)
             self._send(said)
 
     def over(self, kind: AlarmKind, message: str) -> None:
@@ -117,7 +117,7 @@ class Alarms:
         with self._lock:
             said = self._throttle.over(kind, message, self._clock())
         if said is not None:
-            logger.warning("alarm over: %s: %s", kind.title, message)
+            logger.warning("alarm over: %s: %s", kind.about, message)
             self._send(said)
 
     @property

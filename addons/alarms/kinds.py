@@ -23,12 +23,12 @@ class AlarmKind(StrEnum):
     TEST = "test"
 
     @property
-    def title(self) -> str:
+    def about(self) -> str:
         """In a few words."""
-        return _TITLES[self]
+        return _ABOUT[self]
 
 
-_TITLES = {
+_ABOUT = {
     AlarmKind.LIMIT_TRIPPED: "a rule matched too much",
     AlarmKind.NO_WORKER: "nothing can be judged",
     AlarmKind.HOLDS_GROWING: "held deliveries pile up",
@@ -55,7 +55,7 @@ class Alarm:
     @property
     def title(self) -> str:
         """One line, in printable ASCII: it goes into headers."""
-        text = f"fediward on {self.host}: {'over: ' if self.over else ''}{self.kind.title}"
+        text = f"fediward on {self.host}: {'over: ' if self.over else ''}{self.kind.about}"
         return "".join(one if " " <= one <= "~" else "?" for one in text)[:200]
 
     @property

@@ -23,7 +23,7 @@ EVERY = 5.0
 CERTIFICATES_EVERY = 3600.0
 PATIENCE = 10.0
 """Seconds that the ledger's database may take to say what is held; longer is no trouble of the holds'."""
-NO_WORKER, LEDGER = 60.0, 30.0
+NO_WORKER, LEDGER, UPSTREAM = 60.0, 30.0, 60.0
 """Seconds that these must last."""
 FULL = 0.8
 """Part of a bound on holds."""
@@ -65,12 +65,14 @@ def _nothing() -> str:
 class Sources:
     """Whom to ask. Each says what is wrong now, for a person, and nothing ("") where all is well; on the event loop.
 
-    ``judges``: why nothing can be judged; ``ledger``: why it cannot be written; ``brake``: the rules that are stopped.
+    ``judges``: why nothing can be judged; ``ledger``: why it cannot be written; ``upstream``: why the server behind
+    cannot be had; ``brake``: the rules that are stopped.
     ``held``: what is held, where holds are kept; it blocks, and is called in a thread.
     """
 
     judges: Callable[[], str] = _nothing
     ledger: Callable[[], str] = _nothing
+    upstream: Callable[[], str] = _nothing
     brake: Callable[[], Sequence[str]] = tuple
     held: Callable[[], Totals] | None = None
     bounds: Bounds | None = None
@@ -101,6 +103,7 @@ class Watching:
         kinds = AlarmKind
         self._judges = Condition(alarms, kinds.NO_WORKER, NO_WORKER, "media are judged again")
         self._ledger = Condition(alarms, kinds.LEDGER, LEDGER, "the ledger can be written again")
+        self._upstream = Condition(alarms, kinds.UPSTREAM_DOWN, UPSTREAM, "the server behind can be reached again")
         self._holds = Condition(alarms, kinds.HOLDS_GROWING, 0, "the held deliveries are going down")
         self._clock_ = Condition(alarms, kinds.CLOCK, 0, "the clock keeps the time again")
         self._certificate = Condition(alarms, kinds.CERTIFICATE, 0, "no certificate runs out soon")
@@ -125,6 +128,7 @@ class Watching:
         now, sources = self._clock(), self._sources
         self._ask("judging", lambda: self._judges.update(sources.judges(), now))
         self._ask("the ledger", lambda: self._ledger.update(sources.ledger(), now))
+        self._ask("the server behind", lambda: self._upstream.update(sources.upstream(), now))
         self._ask("the brake", lambda: self._look_at_brake(now))
         self._ask("the clock", lambda: self._clock_.update(self._clocks.trouble(), now))
         if sources.certificates and now >= self._certificates_due:

@@ -79,9 +79,13 @@ class Email(Settings):
 
 
 class AlarmTo(Settings):
-    """Where alarms go: exactly one of ``webhook`` (JSON is POSTed), ``ntfy`` (its topic's URL) and ``email``."""
+    """Where alarms go: exactly one of ``webhook`` (JSON is POSTed), ``ntfy`` (its topic's URL) and ``email``.
+
+    ``secret``: a webhook's, with which each body is signed; ``token``: ntfy's.
+    """
 
     webhook: Annotated[_AlarmUrl | None, Field(repr=False)] = None
+    secret: Annotated[_Secret | None, Field(repr=False)] = None
     ntfy: Annotated[_AlarmUrl | None, Field(repr=False)] = None
     token: Annotated[_Secret | None, Field(repr=False)] = None
     email: Email | None = None
@@ -94,6 +98,8 @@ class AlarmTo(Settings):
             raise refusal(message, "one of webhook: URL, ntfy: URL, email: {…}")
         if self.token is not None and self.ntfy is None:
             raise refusal('"token" goes only with ntfy', "no token")
+        if self.secret is not None and self.webhook is None:
+            raise refusal('"secret" goes only with webhook', "no secret")
         return self
 
 

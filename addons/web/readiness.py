@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 logger = logging.getLogger(__name__)
 
@@ -13,25 +13,29 @@ PATIENCE = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """How one part is. ``wrong``: what is wrong, empty if nothing; ``mend``: what to do about it."""
+    """How one part is. ``wrong``: what is wrong, empty if nothing; ``mend``: what to do about it; ``able``: whether
+    media are judged all the same."""
 
     name: str
     wrong: str = ""
     mend: str = ""
+    able: bool = False
 
     @property
     def ok(self) -> bool:
-        """Whether it is well."""
-        return not self.wrong
+        """Whether it does what it is there for."""
+        return self.able or not self.wrong
 
     def __str__(self) -> str:
         """One line."""
-        told = f"{self.wrong}. {self.mend}" if self.mend else self.wrong
-        return f"{self.name}: {' '.join(told.split())}" if self.wrong else f"{self.name}: ok"
+        if not self.wrong:
+            return f"{self.name}: ok"
+        told = " ".join(f"{self.wrong}. {self.mend}".split()) if self.mend else " ".join(self.wrong.split())
+        return f"{self.name}: {'warning' if self.able else 'not ready'}: {told}"
 
     def as_json(self) -> dict[str, object]:
         """The same for programs."""
-        return {"ok": self.ok, **asdict(self)}
+        return {"name": self.name, "ok": self.ok, "wrong": self.wrong, "mend": self.mend}
 
 
 type Part = Callable[[], Check | Awaitable[Check]]
