@@ -6,6 +6,7 @@ import click
 
 # command -> one line of help, so that `fediward --help` imports nothing heavy (torch takes seconds).
 COMMANDS = {
+    "alarms": "Try whether an alarm would reach anybody.",
     "allow": "Undo a wrong decision everywhere: by its id, a SHA-256 or a URL.",
     "ca": "Show the fetch door's certificate authority, and the lines that have your server use it.",
     "calibrate": "Find thresholds for a wanted rate of mistakes, from your own ordinary media.",
