@@ -43,16 +43,16 @@ class Slots:
     """
 
     def __init__(self, *, per_host: int, total: int, queue: int, shares: Shares | None = None) -> None:
-        self._shares = shares or Shares()
+        self._sizes = shares or Shares()
         self._per_host = per_host
         self._per_share = max(1, total // 4)
-        self._all = Line(total, self._shares.weight)
-        self._pool = _Queue(Line(self._shares.pool(total)))
-        self._pool_queue = self._shares.pool(4 * queue) if queue else 0
+        self._all = Line(total, self._sizes.weight)
+        self._pool = _Queue(Line(self._sizes.pool(total)))
+        self._pool_queue = self._sizes.pool(4 * queue) if queue else 0
         self._queue = queue
         self._queued = 0
-        self._of_hosts: dict[str, _Queue] = {}
-        self._of_shares: dict[str, _Queue] = {}
+        self._hosts: dict[str, _Queue] = {}
+        self._shares: dict[str, _Queue] = {}
 
     @asynccontextmanager
     async def slot(self, name: str, waiting: Waiting, share: str = "") -> AsyncIterator[None]:
@@ -68,13 +68,13 @@ class Slots:
             if share:
                 waiting.for_share = True
                 most = self._queue // 2
-                own = held.enter_context(_used(self._of_shares, share, lambda: Line(self._per_share)))
+                own = held.enter_context(_used(self._shares, share, lambda: Line(self._per_share)))
                 await self._stand(held, own, [own.line], share, most, f"for {share}", waiting)
-                if self._shares.pooled(share):
+                if self._sizes.pooled(share):
                     pool = self._pool
                     await self._stand(held, pool, [pool.line], share, self._pool_queue, "for unverified ones", waiting)
                 waiting.for_share = False
-            host = held.enter_context(_used(self._of_hosts, name, lambda: Line(self._per_host, self._shares.weight)))
+            host = held.enter_context(_used(self._hosts, name, lambda: Line(self._per_host, self._sizes.weight)))
             lines = [host.line, self._all]
             await self._stand(held, host, lines, share, self._queue, f"from {name}", waiting)
             yield
