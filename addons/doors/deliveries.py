@@ -17,9 +17,14 @@ ROUTES = frozenset({"rest_route", "pagename"})
 MAX_MEMBERS = 16
 """Streams that one encoded body may be made of; each costs time, and honest senders send one."""
 _PIECE = 64 << 10
-_PATH_END = re.compile(r"[?#]")
+# Fastify (Misskey) ends a path at a semicolon too, C at NUL.
+_PATH_END = re.compile(r"[?#;\0]")
 _NAME_END = re.compile(r"[;\0]")
-_CHARSET = re.compile(r"""charset\s*=\s*["']?([^\s;,"']*)""", re.IGNORECASE)
+_CHARSET = re.compile(r"""charset\s*(\*?)[0-9]*\*?\s*=\s*["']?([^\s;,"']*)""", re.IGNORECASE)
+METHOD_HEADERS = frozenset({b"x-http-method-override", b"x-http-method", b"x-method-override"})
+"""Rack, Symfony and Express take a request's method from these, and from ``_method`` in its query."""
+PATH_HEADERS = frozenset({b"x-original-url", b"x-rewrite-url"})
+"""IIS, and older Symfony and Zend, take its path from these."""
 
 
 def is_delivery(method: str, path: str, content_types: Sequence[str]) -> bool:
@@ -39,12 +44,31 @@ def is_delivery(method: str, path: str, content_types: Sequence[str]) -> bool:
     return any(name in ROUTES and names_inbox(value) for name, value in asked)
 
 
+def is_disguised(method: str, path: str, headers: Sequence[tuple[bytes, bytes]]) -> bool:
+    """Whether a request that is no delivery by its first line is one to who believes its headers, or its query, more.
+
+    Nobody honest says so, and no reading of it is the right one: such a request is to be refused.
+    """
+    said = [(name.lower(), value.decode("latin-1").strip()) for name, value in headers if name[:2].lower() == b"x-"]
+    methods = [value for name, value in said if name in METHOD_HEADERS]
+    paths = [value for name, value in said if name in PATH_HEADERS]
+    posted = method.upper() == "POST"
+    if posted and not paths:
+        return False
+    if not posted and "?" in path and names_inbox(path):
+        methods += [value for name, value in parse_qsl(path.partition("?")[2]) if name.lower() == "_method"]
+    if not posted and "POST" not in map(str.upper, methods):
+        return False
+    return not (posted and names_inbox(path)) and any(names_inbox(each) for each in (path, *paths))
+
+
 def unknown_charset(content_types: Sequence[str]) -> str | None:
     """A charset other than UTF-8 that a delivery claims: some servers would read other text than we do (UTF-7)."""
     for value in content_types:
         for match in _CHARSET.finditer(value):
-            if match[1].lower() not in ("", "utf-8", "utf8", "us-ascii", "ascii"):
-                return match[1][:40]
+            # A value in RFC 8187's form names a charset of its own; no honest one has need of that.
+            if match[1] or match[2].lower() not in ("", "utf-8", "utf8", "us-ascii", "ascii"):
+                return match[2][:40]
     return None
 
 
@@ -125,8 +149,8 @@ def decode_body(body: bytes, encodings: Sequence[str], limit: int) -> bytes:
 
 def _refuse_json(body: bytes) -> None:
     """Raw deflate and brotli have no magic number, so that a body can be JSON to a server that never undoes encodings
-    and something else to one that does."""
-    if body[:16].lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"["):
+    and something else to one that does. Some parsers (Ruby's Oj) take comments before it."""
+    if body.lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"{", b"[", b"/*", b"//")):
         raise EOFError("the body begins like JSON")
 
 
@@ -155,9 +179,10 @@ def _unbrotli(body: bytes, limit: int) -> bytes:
     while not decoder.is_finished():
         if len(out) > limit:
             raise BodyTooLargeError
-        if decoder.can_accept_more_data():
+        # It may say that it takes more data though much of what it has is not given out yet.
+        if not (piece := decoder.process(b"", output_buffer_limit=_PIECE)):
             raise EOFError("the stream ends early")
-        out += decoder.process(b"", output_buffer_limit=_PIECE)
+        out += piece
     if len(out) > limit:
         raise BodyTooLargeError
     return bytes(out)

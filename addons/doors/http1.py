@@ -22,7 +22,7 @@ from mitmproxy.proxy.layers.http._events import (
     ResponseProtocolError,
 )
 
-from addons.doors.deliveries import is_delivery
+from addons.doors.deliveries import is_delivery, is_disguised
 from addons.doors.heads import ERROR_TEXTS, MalformedHeadError, StrictChunkedReader, error_response, read_head
 from addons.doors.messages import IndexedHeaders
 
@@ -213,7 +213,10 @@ class DoorServer(_BoundedBody, _http1.Http1Server):
 
     def read_request(self, lines: list[bytes], size: int) -> http.Request:
         """The request whose head, of ``size`` bytes, has these lines. Raises MalformedHeadError."""
-        return read_head(lines, size)
+        request = read_head(lines, size)
+        if is_disguised(request.method, request.path, request.headers.fields):
+            raise MalformedHeadError("a header or the query says another method or path than the request line")
+        return request
 
     def gathers(self, request: http.Request) -> bool:
         """Whether this request's body is gathered before it goes on."""

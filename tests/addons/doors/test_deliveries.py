@@ -19,6 +19,7 @@ from addons.doors.deliveries import (
     BodyTooLargeError,
     decode_body,
     is_delivery,
+    is_disguised,
     unknown_charset,
 )
 
@@ -379,3 +380,36 @@ def test_no_body_is_json_and_raw_deflate_at_once() -> None:
     polyglot = b"{" + stream  # what a lenient inflater makes of it is not asked
     with pytest.raises(BodyEncodingError):
         decode_body(polyglot, ["deflate"], 1000)
+
+
+@pytest.mark.parametrize("size", [0, 65_535, 65_536, 65_537, 500_000])
+def test_however_small_brotli_makes_it(size: int) -> None:
+    body = b"{".ljust(size)
+    assert decode_body(brotli.compress(body, lgwin=16), ["br"], 1 << 20) == body
+
+
+@pytest.mark.parametrize("start", [b"{", b" " * 99 + b"[", b"/*", b"\xef\xbb\xbf //"])
+@pytest.mark.parametrize("name", ["br", "deflate"])
+def test_what_begins_like_json_is_not_taken_for_encoded(start: bytes, name: str) -> None:
+    with pytest.raises(BodyEncodingError):
+        decode_body(start + b"\x03" * 9, [name], 1 << 20)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers", "expected"),
+    [
+        ("PUT", "/inbox", [(b"X-HTTP-Method-Override", b"post")], True),
+        ("PUT", "/inbox?_METHOD=Post", [], True),
+        ("POST", "/x", [(b"X-Original-URL", b"/inbox")], True),
+        ("GET", "/x", [(b"x-rewrite-url", b"/inbox"), (b"x-http-method", b"POST")], True),
+        ("POST", "/inbox", [(b"X-Rewrite-URL", b"/inbox")], False),
+        ("POST", "/inbox", [(b"X-HTTP-Method-Override", b"PUT")], False),
+        ("PUT", "/inbox", [(b"X-HTTP-Method-Override", b"PATCH")], False),
+        ("PUT", "/x?_method=POST", [], False),
+        ("PUT", "/x", [(b"X-HTTP-Method-Override", b"POST")], False),
+        ("GET", "/x", [(b"X-Original-URL", b"/inbox")], False),
+        ("GET", "/inbox", [], False),
+    ],
+)
+def test_a_delivery_in_disguise(method: str, path: str, headers: list[tuple[bytes, bytes]], expected: bool) -> None:
+    assert is_disguised(method, path, headers) is expected
