@@ -92,16 +92,16 @@ class Denials:
         """
         if rule.deny is None or host is None or (name := normal_host(host)) is None:
             return
-        kind: DeniedKind = rule.deny.who
-        value: str | None = name
-        if kind == "actor":
-            value = actor(actor_url) if actor_url else None
-            if value is None or len(value) > LONGEST or normal_host(host_of(value)) != name:
+        value = name
+        if rule.deny.who == "actor":
+            written = actor(actor_url) if actor_url else None
+            if written is None or len(written) > LONGEST or normal_host(host_of(written)) != name:
                 return
+            value = written
         if len(self._hits) >= MAX_WAITING:
             logger.warning("the ledger does not keep up: a hit of the rule %s is not counted for its deny", rule.name)
             return
-        self._hits.append(_Hit(rule.name, rule.deny, kind, value, self._now()))
+        self._hits.append(_Hit(rule.name, rule.deny, rule.deny.who, value, self._now()))
         if self._counting is None:
             self._counting = asyncio.get_running_loop().create_task(self._count_all())
 

@@ -146,18 +146,18 @@ class Keys:
         known = self.known(key_id)
         return await self._fetched(key_id, share) if known is None else known
 
-    async def renewed(self, key_id: str, share: str = "") -> Key | None:
-        """The key as its host gives it now, where that is another than is known; None where not, or it was looked at
-        within the last minutes. A look in vain changes nothing."""
-        kept = self._kept.get(key_id)
-        if kept is None:
-            return None
-        if key_id not in self._flights:
+    async def renewed(self, old: Key, share: str = "") -> Key | None:
+        """The key as its host gives it now, where that is another than ``old``; None where not, or where it was looked
+        at within the last minutes. A look in vain changes nothing."""
+        kept = self._kept.get(old.id)
+        if kept is not None and kept.key.public != old.public:
+            return kept.key
+        if kept is not None and old.id not in self._flights:
             if self._clock() - kept.looked < RENEW_EVERY:
                 return None
             kept.looked = self._clock()
-        found = await self._fetched(key_id, share)
-        return found if isinstance(found, Key) and found.public != kept.key.public else None
+        found = await self._fetched(old.id, share)
+        return found if isinstance(found, Key) and found.public != old.public else None
 
     async def close(self) -> None:
         """Fetch nothing more."""

@@ -69,14 +69,15 @@ class _Asking:
         self._at = signed_at(headers)
         self._ids: list[str] = []
         self._known: dict[str, Key | Trouble] = {}
-        self._used: list[str] = []
+        self._used: list[Key] = []
+        self._hidden: str | None = None
+        """The host of a key that only signed requests are given, with which it might hold."""
 
     def unverified(self, reason: str) -> Signer:
         """The answer where nothing is proved; by which key, is the request's own word."""
         key_id = self._ids[0] if self._ids else None
-        for trouble in self._known.values():
-            if isinstance(trouble, Trouble) and trouble.state == "unverifiable":
-                return Signer("unverifiable", trouble.host, key_id, self._at, reason)
+        if self._hidden is not None:
+            return Signer("unverifiable", self._hidden, key_id, self._at, reason)
         return Signer("unverified", None, key_id, self._at, reason)
 
     async def answer(self, now: datetime) -> Signer:
@@ -104,6 +105,7 @@ class _Asking:
     async def _check(self, now: datetime) -> Verified:
         method, target, headers, body = self._request
         self._used.clear()
+        self._hidden = None
         if len(body) <= READ_INLINE:
             return verify(method, target, headers, body, self._key, now, SKEW)
         return await asyncio.to_thread(verify, method, target, headers, body, self._key, now, SKEW)
@@ -113,18 +115,20 @@ class _Asking:
         if known is None:
             raise _KeyWantedError(key_id)
         if isinstance(known, Trouble):
+            if known.state == "unverifiable":
+                self._hidden = known.host
             raise SignatureError(known.reason)
-        self._used.append(key_id)
+        self._used.append(known)
         return known.public
 
     async def _renew(self, renewed: set[str]) -> bool:
         """Whether one of the keys by which the signature does not hold is another by now."""
         found = False
-        for key_id in self._used:
-            if key_id not in renewed:
-                renewed.add(key_id)
-                if (key := await self._keys.renewed(key_id, self._share)) is not None:
-                    self._known[key_id] = key
+        for used in self._used:
+            if used.id not in renewed:
+                renewed.add(used.id)
+                if (key := await self._keys.renewed(used, self._share)) is not None:
+                    self._known[used.id] = key
                     found = True
         return found
 

@@ -90,7 +90,7 @@ def read_key_ids(request: Request) -> list[str]:
     return list(dict.fromkeys(_key_id(members) for _, members, _ in _signatures(request)))
 
 
-def read_times(request: Request) -> list[datetime]:
+def read_all_times(request: Request) -> list[datetime]:
     """The moments at which the signatures say they were made, of those they cover. SignatureError: unreadable."""
     times = []
     for _, members, _ in _signatures(request):

@@ -3,11 +3,10 @@
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from addons.activitypub.signatures import cavage, rfc9421
-from addons.activitypub.signatures.cavage import read_key_id, verify_cavage
+from addons.activitypub.signatures.cavage import read_key_id, read_times, verify_cavage
 from addons.activitypub.signatures.keys import PublicKey, SignatureError, Verified
 from addons.activitypub.signatures.request import Headers, read_date, read_request
-from addons.activitypub.signatures.rfc9421 import read_key_ids, verify_rfc9421
+from addons.activitypub.signatures.rfc9421 import read_all_times, read_key_ids, verify_rfc9421
 
 
 def key_ids(headers: Headers) -> list[str]:
@@ -30,7 +29,7 @@ def signed_at(headers: Headers) -> datetime | None:
     """
     try:
         request = read_request("GET", "/", headers, b"", "https")
-        times = (rfc9421 if "signature-input" in request.fields else cavage).read_times(request)
+        times = read_all_times(request) if "signature-input" in request.fields else read_times(request)
     except SignatureError:
         times = []
     if times:

@@ -7,7 +7,15 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
-from addons.activitypub.signatures import PublicKey, SignatureError, key_ids, sign_cavage, sign_rfc9421, verify
+from addons.activitypub.signatures import (
+    PublicKey,
+    SignatureError,
+    key_ids,
+    sign_cavage,
+    sign_rfc9421,
+    signed_at,
+    verify,
+)
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -55,3 +63,37 @@ SIGNATURE = st.text(max_size=80) | st.text(st.sampled_from('keyIdsgnatureh="(),:
 def test_any_headers_are_refused_with_a_reason(headers: list[tuple[str, str]], target: str) -> None:
     with pytest.raises(SignatureError):
         verify("POST", target, headers, b"{}", no_key, NOW, MINUTE)
+
+
+HOUR = timedelta(hours=1)
+DATE = ("Date", "Sun, 22 Nov 2026 11:00:00 GMT")
+
+
+def test_when_it_was_signed(rsa_key: RSAPrivateKey) -> None:
+    made = ("POST", URL, [DATE], b"{}", "https://a.example/key", rsa_key)
+    assert signed_at(sign_cavage(*made, now=NOW)) == NOW - HOUR
+    assert signed_at(sign_rfc9421(*made, now=NOW)) == NOW  # its Date is not covered
+    covered = ("@method", "@target-uri", "content-digest", "date")
+    assert signed_at(sign_rfc9421(*made, now=NOW, covered=covered)) == NOW - HOUR
+    both = ("(request-target)", "host", "date", "digest", "(created)")
+    assert signed_at(sign_cavage(*made, now=NOW - 2 * HOUR, covered=both)) == NOW - 2 * HOUR
+    assert signed_at(sign_cavage(*made, now=NOW, covered=("(request-target)", "host", "digest", "(created)"))) == NOW
+
+
+@pytest.mark.parametrize("signature", [(), (("Signature", "?"),), (("Signature-Input", "?"),)])
+def test_when_an_unsigned_request_says_it_was_made(signature: tuple[tuple[str, str], ...]) -> None:
+    assert signed_at([DATE, *signature]) == NOW - HOUR
+    assert signed_at([("Date", "yesterday"), *signature]) is None
+    assert signed_at(list(signature)) is None
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["Signature", "Signature-Input", "Date", "Host"]), SIGNATURE | st.just("Sun, 22 Nov 2026")
+        )
+    )
+)
+def test_any_headers_were_signed_at_some_time_or_none(headers: list[tuple[str, str]]) -> None:
+    moment = signed_at(headers)
+    assert moment is None or moment.tzinfo is not None
