@@ -96,12 +96,16 @@ def _lines(path: Path) -> list[str]:
 def _is_csv(lines: Iterable[str]) -> bool:
     """Whether the first line that says anything names the columns."""
     for line in lines:
-        first = _column(line.partition(",")[0])
-        if first in _COLUMNS:
+        if _is_header(line.split(",")):
             return True
-        if first and not line.lstrip().startswith("#"):
+        if line.strip() and not line.lstrip().startswith("#"):
             return False
     return False
+
+
+def _is_header(cells: list[str]) -> bool:
+    """``#domain`` names a column, ``# domain`` is a comment."""
+    return not cells[0].startswith("# ") and any(_column(cell) in _COLUMNS for cell in cells)
 
 
 def _column(text: str) -> str:
@@ -117,7 +121,8 @@ def _plain(path: Path, lines: Iterable[str], problems: list[str]) -> Iterator[tu
         if text:
             name = _name(text)
             if name is None:
-                problems.append(f"{path}:{number}: {text[:80]!r} is no host, *.host or actor's URL")
+                hint = " (a CSV begins with a line that names its columns)" if "," in text else ""
+                problems.append(f"{path}:{number}: {text[:80]!r} is no host, *.host or actor's URL{hint}")
             else:
                 yield number, (name,)
 
@@ -148,9 +153,8 @@ def _csv(path: Path, lines: list[str], problems: list[str]) -> Iterator[tuple[in
         if not any(cell.strip() for cell in row):
             continue
         if columns is None:
-            names = [_column(cell) for cell in row]
-            if any(column in names for column in _COLUMNS):
-                columns = {name: at for at, name in reversed(list(enumerate(names)))}
+            if _is_header(row):
+                columns = {_column(cell): at for at, cell in reversed(list(enumerate(row)))}
             continue
         if not row[0].startswith("#") and (names_ := _row(path, number, row, columns, problems)):
             yield number, names_
