@@ -108,6 +108,7 @@ def test_all_doors_together() -> None:
         (_doors("'0.0.0.0:2'", fetch="listen='10.0.0.1:2'"), "4:13", "the inbox door"),
         (_doors("'[::]:2'", fetch="listen='[fd00::1]:2'"), "4:13", "the inbox door"),
         (_doors("'a:2'", fetch="listen='a:2'"), "4:13", "the inbox door"),
+        (_doors(fetch="") + "status: {listen: '127.0.0.1:3'}\n", "5:18", "the fetch door"),
     ],
 )
 def test_two_doors_cannot_listen_on_one_address(text: str, place: str, whose: str) -> None:

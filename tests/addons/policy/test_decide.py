@@ -12,7 +12,7 @@ from addons.policy.decide import STRIPS, Policy, decide, decide_on_context
 from addons.policy.reading import read
 from addons.policy.rules import Rule, parse_rules
 from addons.policy.sections import On
-from addons.policy.words import Action, Cause, Context, Decision, Door, Hit, Medium, Standing
+from addons.policy.words import Action, Cause, Context, Decision, Door, Hit, Medium, Standing, Then
 from classifier import JudgedFrame, Judgement
 
 ON = dict.fromkeys(Cause, Action.DEFER) | {
@@ -369,7 +369,7 @@ def test_every_cause_has_its_action(cause: Cause) -> None:
         policy = Policy([], ON | {cause: action}, strips=STRIPS | {"inbox"})
         decision = decide(policy, CONTEXT, [_failed(cause)])
         assert (decision.action, decision.cause) == (action, cause)
-        whole = Hit(action, cause=cause)
+        whole = Hit(action, cause=cause, then="drop" if action is Action.HOLD else None)
         assert decide(policy, CONTEXT, [], [cause]) == Decision(action, whole, (whole,))
 
 
@@ -434,6 +434,13 @@ def test_the_version_changes_with_all_that_a_decision_hangs_on() -> None:
         Policy(rules[::-1], ON).version,
         Policy(_rules(DROP_A.replace("0.5", "0.6"), RECORD_A), ON).version,
         Policy(rules, ON | {Cause.BUSY: Action.DROP}).version,
+        Policy(_rules(HOLD_A), ON).version,
+        Policy(_rules(HOLD_A_RECORD), ON).version,
+        Policy(_rules(DROP_A), ON).version,
+        Policy(_rules(DROP_A + ", deny: {for: 1d}"), ON).version,
+        Policy(_rules(DROP_A + ", deny: {for: 2d}"), ON).version,
+        Policy(rules, ON | {Cause.BUSY: Action.HOLD}).version,
+        Policy(rules, ON | {Cause.BUSY: Action.HOLD}, then={Cause.BUSY: "record"}).version,
         Policy(rules, ON, observe=True).version,
         Policy(rules, ON, salt="x").version,
         Policy(rules, ON, strips=STRIPS | {"inbox"}).version,
@@ -448,6 +455,65 @@ def test_the_default_reactions_let_nothing_unjudged_by() -> None:
     assert set(actions) == set(Cause)
     lax = {cause for cause, action in actions.items() if action in (Action.PASS, Action.RECORD, Action.STRIP)}
     assert lax == {Cause.LEDGER_ERROR}
+    assert {cause for cause, then in On().thens().items() if then == "record"} == {Cause.FETCH_FAILED}
+
+
+def test_nothing_that_may_be_otherwise_soon_is_refused_by_default() -> None:
+    actions = On().actions()
+    held = {cause for cause, action in actions.items() if action is Action.HOLD}
+    assert held == {Cause.TIMEOUT, Cause.NO_WORKER, Cause.BUSY, Cause.FETCH_FAILED, Cause.DETECTOR_ERROR}
+    assert {cause for cause, action in actions.items() if action is Action.DEFER} == {Cause.HOLD_FULL}
+
+
+HOLD_A = "name: hold-a, when: {clip.a: '>0.5'}, do: hold"
+HOLD_A_RECORD = "name: hold-a, when: {clip.a: '>0.5'}, do: hold, then: record"
+HOLD_B_RECORD = "name: hold-b, when: {clip.b: '>0.5'}, do: hold, then: record"
+HOLD_HOST = "name: hold-host, when: {host: spam.example}, do: hold, then: record"
+HOLD_KIND = "name: hold-kind, when: {kind: emoji}, do: hold"
+HELD = ON | {Cause.TIMEOUT: Action.HOLD, Cause.FETCH_FAILED: Action.HOLD}
+THENS: Mapping[Cause, Then] = {Cause.FETCH_FAILED: "record"}
+
+
+@pytest.mark.parametrize(
+    ("rules", "media", "told"),
+    [
+        ([], [_failed(Cause.TIMEOUT)], (Cause.TIMEOUT, "drop")),
+        ([], [_failed(Cause.FETCH_FAILED)], (Cause.FETCH_FAILED, "record")),
+        # A hold that ends in a drop is the stricter, in whatever order.
+        ([], [_failed(Cause.FETCH_FAILED), _failed(Cause.TIMEOUT)], (Cause.TIMEOUT, "drop")),
+        ([], [_failed(Cause.TIMEOUT), _failed(Cause.FETCH_FAILED)], (Cause.TIMEOUT, "drop")),
+        ([HOLD_A], [_judged({"clip.a": 1.0})], ("hold-a", "drop")),
+        ([HOLD_A_RECORD], [_judged({"clip.a": 1.0})], ("hold-a", "record")),
+        ([HOLD_B_RECORD, HOLD_A], [_judged({"clip.a": 1.0}), _judged({"clip.b": 1.0})], ("hold-a", "drop")),
+        ([HOLD_B_RECORD, HOLD_A], [_judged({"clip.b": 1.0}), _judged({"clip.a": 1.0})], ("hold-a", "drop")),
+        # A cause before a rule: what was not judged yet is judged first, then a person is asked. It ends as strictly.
+        ([HOLD_A], [_judged({"clip.a": 1.0}), _failed(Cause.FETCH_FAILED)], (Cause.FETCH_FAILED, "drop")),
+        ([HOLD_A_RECORD], [_judged({"clip.a": 1.0}), _failed(Cause.FETCH_FAILED)], (Cause.FETCH_FAILED, "record")),
+        ([HOLD_A_RECORD], [_judged({"clip.a": 1.0}), _failed(Cause.TIMEOUT)], (Cause.TIMEOUT, "drop")),
+        ([HOLD_KIND], [_failed(Cause.FETCH_FAILED, "emoji")], (Cause.FETCH_FAILED, "drop")),
+        ([HOLD_KIND], [_judged({}, kind="emoji")], ("hold-kind", "drop")),
+    ],
+)
+def test_which_hold_decides_and_how_it_ends(
+    rules: list[str], media: list[Medium], told: tuple[str | Cause, Then]
+) -> None:
+    decision = decide(Policy(_rules(*rules), HELD, then=THENS), ELSEWHERE, media)
+    assert decision.action is Action.HOLD
+    assert (decision.cause or decision.rule, decision.then) == told
+
+
+def test_a_rule_on_context_holds_at_once() -> None:
+    decision = decide_on_context(_policy(HOLD_HOST), CONTEXT)
+    hit = Hit(Action.HOLD, rule="hold-host", then="record")
+    assert decision == Decision(Action.HOLD, hit, (hit,))
+    assert decision.then == "record"
+
+
+def test_whatever_is_stricter_than_a_hold_leaves_none() -> None:
+    for rule, action in ((DROP_A, Action.DROP), (REJECT_B, Action.REJECT)):
+        policy = Policy(_rules(rule), HELD)
+        decision = decide(policy, ELSEWHERE, [_judged({"clip.a": 1.0, "clip.b": 1.0}), _failed(Cause.TIMEOUT)])
+        assert (decision.action, decision.then) == (action, None)
 
 
 ALL_RULES = [

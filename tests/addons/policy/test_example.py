@@ -13,17 +13,20 @@ from addons.policy.document import Document
 from addons.policy.door_sections import Doors, FetchDoor, PictrsDoor, Tunnels, UploadDoor, ValidateDoor
 from addons.policy.example import example_path, example_text
 from addons.policy.exchanges import Exchange
+from addons.policy.hold_sections import Brake
 from addons.policy.reading import read
 from addons.policy.rules import RULE_KEYS
 from addons.policy.sections import Decode, File
+from addons.policy.status_sections import Alarms, AlarmTo, Email, Status
 from addons.policy.values import Address
-from addons.policy.words import Cause, Context
+from addons.policy.words import Action, Cause, Context, Denial
 from classifier.settings import ClipSettings, Concept, HashListSettings, NuditySettings, TlsSettings, WorkersSettings
 
 # Sections that stand in the example as "#" settings only, since they are none by default.
 COMMENTED = (
     *(FetchDoor, Tunnels, PictrsDoor, ValidateDoor),
     *(HashListSettings, Concept, WorkersSettings, TlsSettings, Exchange),
+    *(Status, Alarms, AlarmTo, Email),
 )
 
 
@@ -47,6 +50,7 @@ def _sections() -> Iterator[tuple[tuple[str, ...], type[BaseModel]]]:
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
             yield (name,), field.annotation
     yield ("doors", "upload"), UploadDoor
+    yield ("brake",), Brake
     yield ("classifier", "clip"), ClipSettings
     yield ("classifier", "nudity"), NuditySettings
     yield ("classifier", "decode"), Decode
@@ -102,8 +106,13 @@ def test_every_value_is_the_default() -> None:
         "concepts",
         "rules",
         "on",
+        "holds",
+        "brake",
+        "senders",
         "limits",
         "ledger",
+        "status",
+        "alarms",
     ):
         assert getattr(shown, section) == getattr(plain, section), section
     for key in ("trusted_proxies", "image_mode"):
@@ -144,12 +153,15 @@ def test_the_samples_of_rules_and_concepts_hold_too(tmp_path: Path) -> None:
         "no-uploads-from-abuser",
         "known-material",
         "sexualised-minor",
+        "unsure",
         "explicit-avatar",
         "explicit-preview",
         "explicit-unmarked",
     ]
     upload = Context("upload", address="198.51.100.9")
     assert decide(config.policy(), upload, []).rule == "no-uploads-from-abuser"
+    assert [rule.deny for rule in config.rules if rule.deny] == [Denial(86400.0)]
+    assert [rule.then for rule in config.rules if rule.do is Action.HOLD] == ["drop"]
     assert "advertising" in config.concepts
     assert config.classifier.hashes[0].name == "ours"
     assert config.warnings == ()
@@ -169,6 +181,35 @@ def test_every_door_of_the_sample_has_its_defaults() -> None:
     validate = {"listen": "127.0.0.1:8544", "secret": env["VALIDATE_SECRET"], "judges": "everything"}
     assert found.validate_ == ValidateDoor.model_validate(validate)
     assert found.upload == UploadDoor()
+
+
+def test_the_samples_of_status_and_alarms_hold_too() -> None:
+    text, none, alarms = _switched_on(example_text(), "status").partition("  to: []\n")
+    assert none
+    text += re.sub(r"^#", "", alarms, flags=re.MULTILINE)
+    env = {"ALARM_WEBHOOK": "https://hook.example/hunter2", "NTFY_TOKEN": "hunter3", "SMTP_PASSWORD": "hunter4"}
+    config = parse(text.encode(), path=Path("/etc/fediward/c.yaml"), env=env)
+    assert config.warnings == ()
+    assert config.status == Status(listen=Address("127.0.0.1", 8545))
+    webhook, ntfy, mail = config.alarms.to
+    assert webhook.webhook == "https://hook.example/hunter2"
+    assert (ntfy.ntfy, ntfy.token) == ("https://ntfy.example.org/fediward", "hunter3")
+    assert mail.email is not None
+    assert (mail.email.sender, mail.email.to) == ("fediward@example.org", ("admin@example.org",))
+    assert (mail.email.password, mail.email.tls) == ("hunter4", "starttls")
+
+
+def test_the_samples_of_senders_hold_too(tmp_path: Path) -> None:
+    for name in ("blocked-hosts.csv", "friends.txt"):
+        (tmp_path / name).write_text("a.example\n")
+    text = example_text()
+    for key, none in (("deny", "[]"), ("allow", "[]"), ("weights", "{}")):
+        text = text.replace(f"  {key}: {none}\n#  {key}: ", f"  {key}: ")
+    config = _load(text, tmp_path)
+    assert config.warnings == ()
+    assert config.senders.deny == (tmp_path / "blocked-hosts.csv",)
+    assert config.senders.allow == (tmp_path / "friends.txt",)
+    assert config.senders.weights == {"big.example": 3}
 
 
 def test_no_line_is_too_long_to_read() -> None:

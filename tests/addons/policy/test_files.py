@@ -33,6 +33,12 @@ def test_paths_start_from_the_files_folder(tmp_path: Path) -> None:
     assert config.ledger.url == f"sqlite:///{tmp_path}/data/l.db"
 
 
+def test_the_senders_lists_start_from_the_files_folder_too(tmp_path: Path) -> None:
+    config = _config(SERVER + "senders: {deny: [d.csv, /etc/d.txt], allow: a.txt}\n", tmp_path)
+    assert config.senders.deny == (tmp_path / "d.csv", Path("/etc/d.txt"))
+    assert config.senders.allow == (tmp_path / "a.txt",)
+
+
 @pytest.mark.parametrize(
     ("url", "placed"),
     [

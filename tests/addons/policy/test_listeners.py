@@ -11,19 +11,22 @@ FILE = {
         "pictrs": {"listen": "b:4", "upstream": "http://a:1", "origin": "b:5", "origin_url": "http://b:5"},
         "validate": {"listen": "b:6"},
     },
+    "status": {"listen": "b:7"},
 }
 
 
 def test_every_listener_of_the_configuration_is_among_them() -> None:
     found = list(listeners(File.model_validate(FILE)))
-    assert [str(one.address) for one in found] == ["b:2", "b:3", "b:4", "b:5", "b:6"]
+    assert [str(one.address) for one in found] == ["b:2", "b:3", "b:4", "b:5", "b:6", "b:7"]
     for one in found:
         said: object = FILE
         for step in one.place:
             assert isinstance(said, dict)
             said = said[step]
         assert said == str(one.address)
-    assert [one.name for one in listeners(File.model_validate(FILE | {"doors": {}}))] == ["the inbox door"]
+    assert [one.name for one in listeners(File.model_validate(FILE | {"doors": {}, "status": None}))] == [
+        "the inbox door"
+    ]
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from addons.policy.rules import (
     parse_rules,
     preset,
 )
-from addons.policy.words import Action, Context
+from addons.policy.words import Action, Context, Denial
 from classifier import presets as concept_presets
 from classifier.detectors.nudity import SYMBOLS
 
@@ -67,9 +67,30 @@ RIGHT = "name: a, when: {hash.a: 1}, do: drop"
         ("[{name: 5, when: {hash.a: 1}, do: drop}]", 16, '"5" is not a name', None),
         (f"[{{{RIGHT}, actoin: x}}]", 48, 'unknown key "actoin"', None),
         (f"[{{{RIGHT}, whn: x}}]", 48, 'unknown key "whn"', 'did you mean "when"?'),
-        (f"[{{{RIGHT}, then: drop}}]", 48, '"then" goes only with hold, which is not yet in this version', None),
+        (f"[{{{RIGHT}, then: drop}}]", 48, '"then" goes only with hold', None),
+        (
+            "[{name: a, when: {hash.a: 1}, do: hold, then: recrd}]",
+            54,
+            '"recrd" is not what a hold can end in',
+            'did you mean "record"?',
+        ),
+        ("[{name: a, when: {hash.a: 1}, do: hold, then: [drop]}]", 54, "a list is not what a hold can end in", None),
+        (
+            "[{name: a, when: {hash.a: 1}, do: hold, deny: {for: 1d}}]",
+            48,
+            '"deny" goes only with drop and reject',
+            None,
+        ),
+        (
+            "[{name: a, when: {hash.a: 1}, do: record, deny: {for: 1d}}]",
+            50,
+            '"deny" goes only with drop and reject',
+            None,
+        ),
+        (f"[{{{RIGHT}, deny: 1d}}]", 54, '"1d" is not a denial', None),
+        (f"[{{{RIGHT}, deny: {{for: 1}}}}]", 60, '"1" is not a duration', 'did you mean "1s"?'),
+        (f"[{{{RIGHT}, denny: {{}}}}]", 48, 'unknown key "denny"', 'did you mean "deny"?'),
         (f"[{{{RIGHT}}}, {{{RIGHT}}}]", 56, 'two rules are named "a"', "it stood first in line 1"),
-        ("[{name: a, when: {hash.a: 1}, do: hold}]", 42, '"hold" is not yet in this version', None),
         ("[{name: a, when: {hash.a: 1}, do: rejct}]", 42, '"rejct" is not an action', 'did you mean "reject"?'),
         ("[{name: a, when: {hash.a: 1}, do: [drop]}]", 42, "a list is not an action", None),
         ("[{name: a, when: {hash.a: 2}, do: drop}]", 34, '"2" can never be: scores lie between 0 and 1', None),
@@ -79,9 +100,31 @@ def test_mistakes_are_named_in_place(rules: str, column: int, message: str, hint
     assert [(one.column, one.message, one.hint) for one in _parse(rules).problems] == [(column, message, hint)]
 
 
-def test_every_action_but_hold_can_be_had() -> None:
+def test_every_action_can_be_had() -> None:
     found = [_parse(f"[{{name: a, when: {{hash.a: 1}}, do: {action}}}]").rules for action in Action]
-    assert [rule.do for rules in found for rule in rules] == [one for one in Action if one is not Action.HOLD]
+    assert [rule.do for rules in found for rule in rules] == list(Action)
+
+
+@pytest.mark.parametrize(
+    ("more", "then"),
+    [("do: hold", "drop"), ("do: hold, then: drop", "drop"), ("do: hold, then: record", "record"), ("do: drop", None)],
+)
+def test_what_a_rules_hold_ends_in(more: str, then: str | None) -> None:
+    (rule,) = _parse(f"[{{name: a, when: {{hash.a: 1}}, {more}}}]").rules
+    assert rule.then == then
+
+
+def test_a_then_in_a_rule_whose_action_is_wrong_is_not_told_twice() -> None:
+    problems = _parse("[{name: a, when: {hash.a: 1}, do: hodl, then: drop}]").problems
+    assert [one.message for one in problems] == ['"hodl" is not an action']
+
+
+@pytest.mark.parametrize("action", ["drop", "reject"])
+def test_a_rule_may_deny_who_brings_it(action: str) -> None:
+    rules = f"[{{{RIGHT}}}, {{name: b, when: {{hash.a: 1}}, do: {action}, deny: {{for: 1d, after: {{hits: 3}}}}}}]"
+    parsed = _parse(rules)
+    assert parsed.problems == []
+    assert [rule.deny for rule in parsed.rules] == [None, Denial(86400.0, hits=3)]
 
 
 def test_a_broken_rule_leaves_the_others() -> None:

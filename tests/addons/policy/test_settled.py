@@ -11,7 +11,7 @@ from addons.policy.decide import STRIPS, Policy, decide, decide_on_context
 from addons.policy.reading import read
 from addons.policy.rules import Rule, parse_rules, preset
 from addons.policy.settled import settler
-from addons.policy.words import Action, Cause, Context, Door, Medium, Standing
+from addons.policy.words import Action, Cause, Context, Door, Medium, Standing, Then
 from classifier import JudgedFrame, Judgement, Symbols
 
 KNOWN = {"hash.ours": 1.0}
@@ -43,6 +43,11 @@ ADDRESS_REJECT = "when: {address: 192.0.2.0/24}, do: reject"
 CLIP_RECORD = "when: {clip.a: '>0.5'}, do: record"
 OTHER_DROP = "when: {hash.theirs: 1}, do: drop"
 KIND_PASS = "when: {kind: emoji}, do: pass"
+HOLD = "when: {hash.ours: 1}, do: hold"
+HOLD_RECORD = "when: {hash.ours: 1}, do: hold, then: record"
+CLIP_HOLD = "when: {clip.a: '>0.5'}, do: hold"
+CLIP_HOLD_RECORD = "when: {clip.a: '>0.5'}, do: hold, then: record"
+CLIP_DEFER = "when: {clip.a: '>0.5'}, do: defer"
 HOST_REJECT = "when: {host: spam.example}, do: reject"
 HOST_PASS = "when: {host: friend.example}, do: pass"
 HOST_RECORD = "when: {host: friend.example}, do: record"
@@ -76,6 +81,15 @@ HOST_RECORD = "when: {host: friend.example}, do: record"
         pytest.param([STRIP], True, id="stripped, and nothing can be stricter at any door"),
         pytest.param([STRIP, CLIP_REJECT], False, id="strip is laxer at others"),
         pytest.param([STRIP, CLIP_DROP], False, id="than drop too"),
+        pytest.param([HOLD], True, id="held, and nothing can be stricter"),
+        pytest.param([HOLD, CLIP_DEFER, CLIP_HOLD], True, id="nor are these"),
+        pytest.param([HOLD, CLIP_HOLD_RECORD], True, id="a hold that ends in a pass is not"),
+        pytest.param([HOLD_RECORD, CLIP_HOLD], False, id="one that ends in a drop is"),
+        pytest.param([HOLD_RECORD, CLIP_HOLD_RECORD], True, id="unless both pass in the end"),
+        pytest.param([HOLD, CLIP_DROP], False, id="another frame may be dropped rather than held"),
+        pytest.param([HOLD, CLIP_STRIP], False, id="or at some doors"),
+        pytest.param([CLIP_HOLD, DROP], False, id="a hold before it might apply"),
+        pytest.param([DROP, CLIP_HOLD], True, id="known and dropped, whatever is held"),
         pytest.param([ADDRESS_REJECT, DROP], True, id="an address is context as well"),
         pytest.param(["when: {hash.ours: 1, clip.a: '>0.5'}, do: drop"], False, id="more is asked"),
         pytest.param(["when: {hash.ours: 1, sensitive: true}, do: drop"], False, id="context is asked"),
@@ -124,9 +138,10 @@ _CONDITION = st.recursive(
     max_leaves=4,
 )
 _RULES = st.lists(
-    st.tuples(_CONDITION, st.sampled_from(["drop", "reject", "defer", "strip", "record", "pass"])).map(
-        lambda one: f"when: {one[0]}, do: {one[1]}"
-    ),
+    st.tuples(
+        _CONDITION,
+        st.sampled_from(["drop", "reject", "hold", "hold, then: record", "defer", "strip", "record", "pass"]),
+    ).map(lambda one: f"when: {one[0]}, do: {one[1]}"),
     max_size=5,
 )
 _HASHES = st.dictionaries(st.sampled_from(["hash.ours", "hash.theirs"]), st.just(1.0))
@@ -170,14 +185,15 @@ def test_what_is_settled_stays_so_whatever_else_is_found(
         return
     frames = [*others[:at], more | known, *others[at:]]
 
-    def action(*symbols: Symbols) -> Action:
+    def action(*symbols: Symbols) -> tuple[Action, Then | None]:
         judged = tuple(JudgedFrame(index, one) for index, one in enumerate(symbols))
         medium = Medium(ref, Judgement("0" * 64, "image/png", 1, 1, judged, "v"), standing=standing)
-        return decide(policy, context, [medium]).action
+        decision = decide(policy, context, [medium])
+        return decision.action, decision.then
 
     assert action(known) == action(*frames)
     if standing and standing.allowed:
-        assert action(known) is Action.PASS
+        assert action(known) == (Action.PASS, None)
 
 
 def test_what_an_admin_allowed_passes_though_a_list_settled_it() -> None:

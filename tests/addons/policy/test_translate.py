@@ -40,13 +40,13 @@ def _problems(text: str) -> list[str]:
             SERVER + "limits: {medai: 3}\n",
             'c.yaml:2:10: unknown key "medai"\n  limits: {medai: 3}\n           ^\n'
             "  expected: one of memory, body, media, depth, nodes, headers, header_time, body_time, idle_time,"
-            ' connections_per_peer, deliveries\n  did you mean "media"?',
+            ' connections_per_peer, deliveries, unverified\n  did you mean "media"?',
         ),
         (
             SERVER + "max_bytes: 5\n",
             'c.yaml:2:1: unknown key "max_bytes"\n  max_bytes: 5\n  ^\n'
             "  expected: one of server, doors, look_ahead, scan, mode, budget, fetch, classifier, exchanges, concepts,"
-            " rules, on, limits, ledger\n"
+            " rules, on, holds, brake, senders, limits, ledger, status, alarms\n"
             '  did you mean "fetch.max_bytes"?',
         ),
         (
@@ -83,14 +83,44 @@ def _problems(text: str) -> list[str]:
             "c.yaml:2:8: a list cannot be fetch\n  fetch: [a]\n         ^\n  expected: a mapping (key: value)",
         ),
         (
-            SERVER + "on: {busy: hold}\n",
-            'c.yaml:2:12: "hold" is not yet in this version\n  on: {busy: hold}\n             ^\n'
-            "  expected: one of drop, reject, defer, strip, record, pass",
+            SERVER + "on: {hold_full: hold}\n",
+            "c.yaml:2:17: there is nowhere to hold it: this cause is that nothing could be stored\n"
+            "  on: {hold_full: hold}\n                  ^\n  expected: one of drop, reject, defer, strip, record, pass",
         ),
         (
             SERVER + "on: {busy: {do: drop, then: drop}}\n",
-            'c.yaml:2:23: "then" goes only with hold, which is not yet in this version\n'
+            'c.yaml:2:23: "then" goes only with hold\n'
             "  on: {busy: {do: drop, then: drop}}\n                        ^\n  expected: no then",
+        ),
+        (
+            SERVER + "on: {busy: {do: hold, then: recrd}}\n",
+            'c.yaml:2:29: "recrd" is not a value of on.busy.then\n  on: {busy: {do: hold, then: recrd}}\n'
+            '                              ^\n  expected: one of drop, record\n  did you mean "record"?',
+        ),
+        (
+            SERVER + "brake: on\n",
+            'c.yaml:2:8: "on" is no brake\n  brake: on\n         ^\n  expected: a mapping, or off',
+        ),
+        (
+            SERVER + "senders: {weights: {a b: 1}}\n",
+            'c.yaml:2:21: "a b" is not a host name\n  senders: {weights: {a b: 1}}\n                      ^\n'
+            "  expected: a host without scheme, port or path, such as example.org",
+        ),
+        (
+            SERVER + "senders: {weights: {a.example: 101}}\n",
+            'c.yaml:2:32: "101" is too large\n  senders: {weights: {a.example: 101}}\n'
+            "                                 ^\n  expected: a whole number from 1 to 100",
+        ),
+        (
+            SERVER + "alarms: {to: [{webhook: hunter2}]}\n",
+            'c.yaml:2:25: "*******" is not a URL to send alarms to\n  alarms: {to: [{webhook: *******}]}\n'
+            "                          ^\n  expected: a URL such as https://example.org/hook\n"
+            "  write https:// before it",
+        ),
+        (
+            SERVER + "alarms: {to: [{token: a}]}\n",
+            "c.yaml:2:15: an alarm goes one way, and this has none\n  alarms: {to: [{token: *}]}\n"
+            "                ^\n  expected: one of webhook: URL, ntfy: URL, email: {…}",
         ),
         (
             SERVER + "on: {busy: {}}\n",
@@ -137,7 +167,7 @@ def _problems(text: str) -> list[str]:
         (
             SERVER + "on: {busy: dorp}\n",
             'c.yaml:2:12: "dorp" is not an action\n  on: {busy: dorp}\n             ^\n'
-            '  expected: one of drop, reject, defer, strip, record, pass\n  did you mean "drop"?',
+            '  expected: one of drop, reject, hold, defer, strip, record, pass\n  did you mean "drop"?',
         ),
     ],
 )

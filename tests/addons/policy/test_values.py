@@ -221,3 +221,23 @@ def test_networks_of_mapped_addresses_are_those_of_ipv4(text: str, network: str 
 )
 def test_how_wide_a_network_lets_strangers_in(network: str, wide: bool) -> None:
     assert values.reaches_strangers(values.network(network)) is wide
+
+
+@pytest.mark.parametrize(("value", "number"), [(0.01, 0.01), (1, 1.0), ("0.25", 0.25), (0.5, 0.5)])
+def test_numbers(value: object, number: float) -> None:
+    assert values.number(0.01, 1)(value) == number
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (0.009, "{text} is too small"),
+        (1.001, "{text} is too large"),
+        (True, "{text} is not a number"),
+        (float("nan"), "{text} is too large"),
+        ("20%", "{text} is not a number"),
+        (None, "{text} is not a number"),
+    ],
+)
+def test_no_numbers(value: object, message: str) -> None:
+    assert _refused(values.number(0.01, 1), value)[:2] == (message, "a number from 0.01 to 1")
