@@ -66,6 +66,8 @@ class Denials:
         self._clock = clock
         self._now = now
         self._denied: dict[tuple[DeniedKind, str], Denied] = {}
+        self._made: dict[tuple[DeniedKind, str], Denied] = {}
+        """Since the last look began: it may not have seen them."""
         self._looked = clock()
         self._trouble = False
         self._hits: deque[_Hit] = deque()
@@ -118,7 +120,7 @@ class Denials:
         return f"the {found.kind} {found.value} is denied until {_shown(found.until)} by the rule {found.by}"
 
     def _take(self, current: Collection[Denied]) -> None:
-        self._denied = {(one.kind, one.value): one for one in current}
+        self._denied = {(one.kind, one.value): one for one in current} | self._made
 
     def _refresh_if_due(self) -> None:
         if self._refreshing is None and self._clock() - self._looked >= REFRESH_EVERY:
@@ -126,6 +128,7 @@ class Denials:
             self._refreshing = asyncio.get_running_loop().create_task(self._refresh())
 
     async def _refresh(self) -> None:
+        self._made.clear()
         try:
             self._take(await asyncio.to_thread(self._kept.current, self._now()))
             self._trouble = False
@@ -166,7 +169,8 @@ class Denials:
         await asyncio.to_thread(self._kept.deny, hit.kind, hit.value, until, hit.rule, reason)
         known = self._denied.get((hit.kind, hit.value))
         if known is None or known.until < until:
-            self._denied[hit.kind, hit.value] = Denied(hit.kind, hit.value, until, hit.rule, reason)
+            made = Denied(hit.kind, hit.value, until, hit.rule, reason)
+            self._denied[hit.kind, hit.value] = self._made[hit.kind, hit.value] = made
             shown = hit.kind, hit.value, _shown(until), hit.rule, reason
             logger.warning("the %s %s is denied until %s by the rule %s: %s", *shown)
 
