@@ -35,7 +35,8 @@ class Checked:
     """One file's outcome; ``action`` is None where it could not be read.
 
     ``symbols`` holds each symbol's highest score over the frames, ``pdq`` the first frame's that has one; ``frame`` is
-    the one that decided, in words, empty for the whole file; ``ms`` runs from bytes to decision.
+    the one that decided, in words, empty for the whole file; ``then`` what a hold would end in; ``ms`` runs from bytes
+    to decision.
     """
 
     file: str
@@ -50,6 +51,7 @@ class Checked:
     matches: tuple[str, ...] = ()
     allowed: str | None = None
     frame: str = ""
+    then: str | None = None
 
 
 @click.command("check")
@@ -174,6 +176,7 @@ class _Checker:
             matches=tuple(_told(match) for match in found.matches) if found else (),
             allowed=decision.allowed,
             frame=shown_frame(frame, found.frames) if found and frame is not None and len(found.frames) > 1 else "",
+            then=decision.then,
         )
 
 
@@ -208,6 +211,7 @@ def _as_json(one: Checked) -> dict[str, object]:
         "frame": one.frame or None,
         "matches": one.matches,
         "action": one.action,
+        "then": one.then,
         "ms": round(one.ms, 1),
     }
 
@@ -229,7 +233,7 @@ def _print_table(checked: Sequence[Checked]) -> None:
             because.append(f"{one.cause}: {one.message}")
         table.add_row(
             escape(one.file),
-            one.action,
+            f"{one.action}, then {one.then}" if one.then else one.action,
             escape("\n".join(because)),
             escape("\n".join([*shown, *one.matches])),
             f"{one.ms:.0f}",

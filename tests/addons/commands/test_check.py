@@ -95,7 +95,7 @@ def test_each_outcome(folder: Path) -> None:
         ("largest.png", "pass", None, None),
     ]
     for line in lines:
-        assert " ".join(line) == "file sha256 pdq symbols rule cause message allowed frame matches action ms"
+        assert " ".join(line) == "file sha256 pdq symbols rule cause message allowed frame matches action then ms"
         assert bool(line["message"]) == bool(line["cause"])
         assert line["ms"] > 0 or line["cause"]
         if line["rule"] == "known":
@@ -155,6 +155,17 @@ def test_table(folder: Path) -> None:
     assert done.exit_code == 0
     for words in ("known.png", "drop", "rule known", "hash.ours 1.00", "(here)", "unsupported: SVG", "record"):
         assert words in done.stdout
+
+
+def test_what_would_be_held_says_how_that_ends(folder: Path) -> None:
+    rule = "  - {name: unsure, when: {hash.ours: 1}, do: hold, then: record}\n"
+    (folder / "hold.yaml").write_text(LIGHT.replace("rules:\n", "rules:\n" + rule))
+    done = check(folder, "known.png", "square.gif", "--json", config="hold.yaml")
+    assert [(line["action"], line["then"]) for line in map(json.loads, done.stdout.splitlines())] == [
+        ("hold", "record"),
+        ("pass", None),
+    ]
+    assert "hold, then record" in check(folder, "known.png", config="hold.yaml").stdout
 
 
 @pytest.mark.parametrize(("marked", "action"), [([], "pass"), (["--sensitive"], "record")])
