@@ -89,6 +89,7 @@ class Alarms:
             self._loop = None
         if self._timer is not None:
             self._timer.cancel()
+        await asyncio.sleep(0)  # what was raised just now is on its way to the queues
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout):
                 for line in self._lines:
