@@ -25,7 +25,7 @@ class Lists:
     """The lists of one process. May be asked from any thread, and has changed files read again meanwhile.
 
     Raises WrongListError when made, where a file cannot be used; it blocks. Later such a file is told in the log, and
-    what was in it before still counts. ``clock`` in seconds.
+    what was in it before still counts. One that is not there yet is told, and read when it is. ``clock`` in seconds.
     """
 
     def __init__(
@@ -87,8 +87,10 @@ class _List:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._stamp: _Stamp | None = _stamp_of(path)
-        self._entries: Mapping[str, int] = read_list(path)
+        self._stamp = _stamp_of(path)
+        if self._stamp is None:
+            logger.error("there is no list %s: it says nothing of anybody until it is there", path)
+        self._entries: Mapping[str, int] = {} if self._stamp is None else read_list(path)
 
     def line_of(self, names: Iterable[str]) -> str | None:
         """``file:line`` of the first of these that is listed."""

@@ -86,8 +86,20 @@ def test_a_list_that_is_wrong_from_the_start(deny: Path, tmp_path: Path) -> None
     deny.write_text("spam.example\nwhat is this\n")
     with pytest.raises(WrongListError, match=r"deny\.txt:2: 'what is this'"):
         Lists([deny])
-    with pytest.raises(WrongListError, match=r"nowhere\.txt cannot be read"):
-        Lists([], [tmp_path / "nowhere.txt"])
+    with pytest.raises(WrongListError, match="not a regular file"):
+        Lists([], [tmp_path])
+
+
+def test_a_list_that_is_not_there_yet(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "soon.txt"
+    lists = Lists([path])
+    assert f"there is no list {path}" in caplog.text
+    assert lists.denied("spam.example") is None
+    assert lists.reload_if_changed() == []
+    path.write_text("spam.example")
+    assert lists.reload_if_changed() == []
+    assert lists.denied("spam.example") == "soon.txt:1"
+    lists.close()
 
 
 async def test_a_changed_list_is_read_again(deny: Path) -> None:
