@@ -10,6 +10,7 @@ from addons.policy.fields import (
     LOOPBACK,
     Cidrs,
     Clients,
+    HostPattern,
     ListenAddress,
     Port,
     UpstreamUrl,
@@ -17,8 +18,6 @@ from addons.policy.fields import (
     listed,
 )
 from classifier.settings import Settings
-
-type HostPattern = Annotated[str, BeforeValidator(values.host_pattern)]
 
 
 class Tunnels(Settings):

@@ -22,6 +22,7 @@ def listed(value: object) -> object:
 
 
 type Host = Annotated[str, BeforeValidator(values.host)]
+type HostPattern = Annotated[str, BeforeValidator(values.host_pattern)]
 type Cidr = Annotated[Network, BeforeValidator(values.network)]
 type Cidrs = Annotated[tuple[Cidr, ...], BeforeValidator(listed), Field(max_length=1000)]
 type ListenAddress = Annotated[Address, BeforeValidator(values.address)]

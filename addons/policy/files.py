@@ -44,7 +44,7 @@ def placed_files(settings: File, folder: Path) -> File:
 
 
 def missing_lists(document: Document, settings: File) -> list[Problem]:
-    """Hash lists that are not there: fediward would not start without them."""
+    """Lists of hashes and of senders that are not there: fediward would not start without them."""
     problems = []
     # Those of exchanges come when they are fetched.
     own = settings.classifier.hashes[: len(settings.classifier.hashes) - len(settings.exchanges)]
@@ -54,6 +54,14 @@ def missing_lists(document: Document, settings: File) -> list[Problem]:
             message = f"there is no file {node.quoted}, or it cannot be read"
             expected = "a list of known hashes (`fediward hashes add` or `import` begins one)"
             problems.append(document.problem(line, column, message, expected))
+    for key in ("deny", "allow"):
+        for index, file in enumerate(getattr(settings.senders, key)):
+            if not file.is_file():
+                line, column, node = document.nearest(("senders", key, index))
+                message = f"there is no file {node.quoted}, or it cannot be read"
+                problems.append(
+                    document.problem(line, column, message, "a list of hosts, one a line, or a CSV of them")
+                )
     return problems
 
 

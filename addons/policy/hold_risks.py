@@ -22,7 +22,6 @@ def hold_risks(document: Document, settings: File, rules: Sequence[Rule]) -> Ite
     yield from _let_by_unjudged(document, settings)
     yield from _never_held(document, settings)
     yield from _without_brake(document, settings)
-    yield from _lists_not_there(document, settings)
     yield from _denies_nobody(document, rules)
     yield from _status(document, settings)
     yield from _overheard_alarms(document, settings)
@@ -72,21 +71,6 @@ def _without_brake(document: Document, settings: File) -> Iterator[Problem]:
     if settings.brake is None:
         message = "without the brake a model gone wrong can drop all that comes in"
         yield warning(document, ("brake",), message, "brake: {}")
-
-
-def _lists_not_there(document: Document, settings: File) -> Iterator[Problem]:
-    for key, files, what in (
-        ("deny", settings.senders.deny, "nobody on it is denied until it is there"),
-        ("allow", settings.senders.allow, "nobody on it is allowed until it is there"),
-    ):
-        for index, file in enumerate(files):
-            if not file.is_file():
-                place: Place = ("senders", key, index)
-                node = document.find(place)
-                place = place if node is not None else ("senders", key)
-                _, _, node = document.nearest(place)
-                message = f"there is no file {node.quoted}, or it cannot be read: {what}"
-                yield warning(document, place, message, "hosts or actors, one a line, or a block-list as CSV")
 
 
 def _denies_nobody(document: Document, rules: Sequence[Rule]) -> Iterator[Problem]:

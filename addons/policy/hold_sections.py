@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field
 
 from addons.policy import values
-from addons.policy.fields import Host, listed
+from addons.policy.fields import HostPattern, listed
 from classifier.settings import Settings
 
 
@@ -34,12 +34,12 @@ type _Weight = Annotated[int, BeforeValidator(values.whole(1, 100))]
 class Senders(Settings):
     """``senders:``: files of hosts and actors that are denied before any work, or allowed; and how hosts share.
 
-    ``weights``: of a verified host, where each other one has 1.
+    ``weights``: of a verified host (``*.example.org``: of each below it), where every other one has 1.
     """
 
     deny: _Files = ()
     allow: _Files = ()
-    weights: Annotated[Mapping[Host, _Weight], Field(max_length=1000)] = {}
+    weights: Annotated[Mapping[HostPattern, _Weight], Field(max_length=1000)] = {}
 
 
 class Brake(Settings):

@@ -34,9 +34,25 @@ def test_paths_start_from_the_files_folder(tmp_path: Path) -> None:
 
 
 def test_the_senders_lists_start_from_the_files_folder_too(tmp_path: Path) -> None:
-    config = _config(SERVER + "senders: {deny: [d.csv, /etc/d.txt], allow: a.txt}\n", tmp_path)
-    assert config.senders.deny == (tmp_path / "d.csv", Path("/etc/d.txt"))
+    for name in ("d.csv", "a.txt"):
+        (tmp_path / name).write_text("a.example\n")
+    elsewhere = tmp_path / "elsewhere.txt"
+    elsewhere.write_text("")
+    config = _config(f"{SERVER}senders: {{deny: [d.csv, {elsewhere}], allow: a.txt}}\n", tmp_path)
+    assert config.senders.deny == (tmp_path / "d.csv", elsewhere)
     assert config.senders.allow == (tmp_path / "a.txt",)
+
+
+def test_lists_of_senders_have_to_be_there_but_for_a_worker(tmp_path: Path) -> None:
+    (tmp_path / "there.csv").write_text("a.example\n")
+    text = SERVER + "senders: {deny: [there.csv, nowhere.csv], allow: nowhere.txt}\n"
+    assert _problems(text, tmp_path) == [
+        '2:29: there is no file "nowhere.csv", or it cannot be read',
+        '2:50: there is no file "nowhere.txt", or it cannot be read',
+    ]
+    assert parse(text.encode(), path=tmp_path / "c.yaml", env={}, lists=False).senders.allow == (
+        tmp_path / "nowhere.txt",
+    )
 
 
 @pytest.mark.parametrize(

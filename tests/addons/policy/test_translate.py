@@ -103,8 +103,8 @@ def _problems(text: str) -> list[str]:
         ),
         (
             SERVER + "senders: {weights: {a b: 1}}\n",
-            'c.yaml:2:21: "a b" is not a host name\n  senders: {weights: {a b: 1}}\n                      ^\n'
-            "  expected: a host without scheme, port or path, such as example.org",
+            'c.yaml:2:21: "a b" is not a host\n  senders: {weights: {a b: 1}}\n                      ^\n'
+            "  expected: a host such as example.org, or *.example.org",
         ),
         (
             SERVER + "senders: {weights: {a.example: 101}}\n",
