@@ -13,7 +13,7 @@ from addons.activitypub.keys import Keys
 from addons.activitypub.parsing import Cut, Repeated
 from addons.activitypub.parties import name_parties, reference, values
 from addons.activitypub.references import Kind, Link, MediaRef, Walk
-from addons.activitypub.roles import REFERENCE_KEYS, UNSAID, Role, Scope, is_media, is_reference, role_of, role_of_id
+from addons.activitypub.roles import UNSAID, Role, Scope, is_media, role_of, role_of_id
 from addons.activitypub.text import find_urls, parsed_chars
 from addons.activitypub.urls import clean, fetchable, is_iri
 
@@ -134,7 +134,6 @@ class _Walker:
             # Lemmy takes the id of a video without attachments for the post's URL (LEM:page.rs).
             video = replace(own, kind=UNSAID, types=(), media_type="", previews=True)
             yield from ((value[key], join(path, key), "media", video, depth) for key in names if "id" in names[key])
-        reference_only = is_reference(held, role)
         id_role = role_of_id(held, role, own, outer)
         for key, meanings in names.items():
             each = value[key]
@@ -143,8 +142,6 @@ class _Walker:
             for name in meanings:
                 if name == "id":
                     became = (id_role, own) if id_role else None
-                elif reference_only and name in REFERENCE_KEYS:
-                    became = None
                 else:
                     became = role_of(name, role, own)
                 if became is None or (role == "text" and not _adds(became[0], name, each)):
