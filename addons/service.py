@@ -4,6 +4,7 @@ import logging
 from dataclasses import dataclass
 from datetime import timedelta
 
+from addons.delivering import Delivering, Known
 from addons.doors.answers import inbox_answer
 from addons.doors.destinations import Destinations
 from addons.doors.documents import Documents
@@ -21,7 +22,7 @@ from addons.doors.uploads import Uploads, UploadSettings
 from addons.fetching.addresses import AddressPolicy
 from addons.fetching.budget import MemoryBudget
 from addons.fetching.client import Fetcher
-from addons.fetching.resolving import SystemResolver
+from addons.fetching.resolving import Resolver, SystemResolver
 from addons.fetching.settings import FetchSettings
 from addons.fetching.user_agents import manner, page_headers, user_agent
 from addons.health import Health
@@ -41,6 +42,7 @@ from addons.policy.hosts import HostSet
 from addons.policy.listeners import listeners
 from addons.policy.settled import settler
 from addons.policy.words import Action, Cause
+from addons.senders.keys import key_settings
 from addons.senders.shares import Shares
 from classifier.engine import Engine
 
@@ -60,6 +62,8 @@ class Service:
     gate: Gate
     look_ahead: LookAhead
     exchanges: Exchanges
+    rules: Rules
+    delivering: Delivering
     urls: StableUrls | None = None
     """Of remote images, as pict-rs is told them; None without its door."""
     health: Health | None = None
@@ -72,7 +76,6 @@ class Service:
         ``new_origin_url``: take doors.pictrs.origin_url as it is, though it is not what it was.
         Raises CannotStartError, LedgerError: each says what to do.
         """
-        policy = config.policy()
         ledger = Ledger.open(
             config.ledger.url,
             keep=timedelta(seconds=config.ledger.keep),
@@ -81,40 +84,77 @@ class Service:
         try:
             door = config.doors.pictrs
             urls = origin_urls(ledger, str(door.origin_url), force=new_origin_url) if door else None
+            known = Known.load(config, ledger)
             for exchange in config.exchanges:
                 child.prepare(exchange)
             engine = Engine.start(config.classifier, config.concepts)
         except BaseException:
             ledger.close()
             raise
-        ledger.note_policy(policy.version, asked(policy.rules))
-        budget = MemoryBudget(config.limits.memory)
         # Who observes wants to see everything, and nobody waits for it.
-        stop = settler(config.rules) if config.classifier.stop_early and not config.observe else None
-        fetcher = Fetcher(fetch_settings(config), budget)
-        judge = Judge(fetcher, engine, stop=stop)
+        early = config.classifier.stop_early and not config.observe
+        service = cls.of(config, ledger, engine, known, early=early, urls=urls, watched=True)
+        service.exchanges.start()
+        if service.health is not None:
+            service.health.start()
+        return service
+
+    @classmethod
+    def of(
+        cls,
+        config: Config,
+        ledger: Ledger,
+        engine: Engine,
+        known: Known,
+        *,
+        early: bool = False,
+        urls: StableUrls | None = None,
+        watched: bool = False,
+        names: Resolver | None = None,
+    ) -> "Service":
+        """A service of parts that are there. ``early``: what a list knows is judged no further; ``watched``: with its
+        :attr:`health`; ``names``: in place of the system's resolver."""
+        policy, budget = config.policy(), MemoryBudget(config.limits.memory)
+        ledger.note_policy(policy.version, asked(policy.rules))
+        settings = fetch_settings(config)
+        fetcher = Fetcher(settings, budget, resolver=names)
+        judge = Judge(fetcher, engine, stop=settler(config.rules) if early else None)
         look_ahead = LookAhead(fetcher, judge, scope_of(config))
         brake = Brake(policy.rules, config.brake) if config.brake is not None else None
         gate = Gate(policy, judge, ledger, software=config.server.software, brake=brake)
-        health = Health(config, engine, ledger, budget)
-        if brake is not None:
+        health = Health(config, engine, ledger, budget) if watched else None
+        if health is not None and brake is not None:
             health.brakes(brake)
+        rules = rules_of(config, policy, budget)
+        delivering = Delivering(
+            config,
+            policy,
+            scope_of(config),
+            rules,
+            look_ahead,
+            ledger,
+            known,
+            Fetcher(key_settings(settings), budget, resolver=names),
+            brake=brake,
+            health=health,
+        )
+        gate.seen = delivering.seen
         exchanges = Exchanges(config.exchanges)
-        exchanges.start()
-        health.start()
-        return cls(config, policy, budget, ledger, engine, judge, gate, look_ahead, exchanges, urls, health)
+        return cls(
+            config, policy, budget, ledger, engine, judge, gate, look_ahead, exchanges, rules, delivering, urls, health
+        )
 
     def inbox(self) -> Inbox:
         """The inbox door's addon."""
         config, limits, server = self.config, self.config.limits, self.config.server
         settings = InboxSettings(
-            scope=scope_of(config),
             trusted_proxies=server.trusted_proxies,
             budget=config.budget,
             deliveries=limits.deliveries,
             connections_per_peer=limits.connections_per_peer,
         )
-        return Inbox(settings, self._rules(), self.policy, self.look_ahead, self.ledger, self.upload(server.software))
+        shared = self.delivering
+        return Inbox(settings, shared.deciding, shared.signers, shared.holding, self.upload(server.software))
 
     def upload(self, software: str, *, per_peer: int = PER_PEER) -> Upload | None:
         """The upload door as part of another: what that one stands in front of, and the requests of one peer at a time
@@ -151,7 +191,7 @@ class Service:
         look_back = LookBack(str(door.upstream)) if door.look_back else None
         # Its one client is the server, which brings everybody's uploads.
         upload = self.upload("pict-rs", per_peer=0)
-        return Pictrs(self._rules(), self.urls, look_back, upload, observe=self.policy.observe)
+        return Pictrs(self.rules, self.urls, look_back, upload, observe=self.policy.observe)
 
     def fetch(self) -> Fetch:
         """The fetch door's addon; only where the configuration names that door."""
@@ -174,30 +214,34 @@ class Service:
             tunnel_ports=frozenset(door.ports),
             own=frozenset(one.address.port for one in listeners(config)),
         )
-        return Fetch(settings, self._rules(), destinations, Media(self.gate, Documents(scope, self.gate)))
-
-    def _rules(self) -> Rules:
-        limits = self.config.limits
-        bounds = Bounds(
-            head=limits.headers,
-            body=limits.body,
-            head_time=limits.header_time,
-            body_time=limits.body_time,
-            idle_time=limits.idle_time,
-        )
-        observe = self.policy.observe
-        busy = Action.PASS if observe else self.policy.on[Cause.BUSY]
-        busy = Action.DROP if busy is Action.STRIP else busy  # nothing was read that could be stripped
-        return Rules(bounds, self.budget, lambda flow: inbox_answer(busy), refuse_large=not observe)
+        return Fetch(settings, self.rules, destinations, Media(self.gate, Documents(scope, self.gate)))
 
     async def close(self) -> None:
         """Write down what is left, and end the classifier's processes and what is being fetched."""
+        await self.delivering.close()
         if self.health is not None:
             await self.health.close()
         await self.exchanges.close()
         await self.engine.close()
         if not self.ledger.close():
             logger.error("some decisions could not be written to the ledger: %s", self.ledger.trouble)
+
+
+def rules_of(config: Config, policy: Policy, budget: MemoryBudget) -> Rules:
+    """The bounds of requests, and what is answered where there is no memory to gather a delivery."""
+    limits, observe = config.limits, policy.observe
+    bounds = Bounds(
+        head=limits.headers,
+        body=limits.body,
+        head_time=limits.header_time,
+        body_time=limits.body_time,
+        idle_time=limits.idle_time,
+    )
+    busy = Action.PASS if observe else policy.on[Cause.BUSY]
+    if busy is Action.HOLD:
+        busy = policy.on[Cause.HOLD_FULL]  # what was not even gathered cannot be held
+    busy = Action.DROP if busy is Action.STRIP else busy  # nothing was read that could be stripped
+    return Rules(bounds, budget, lambda flow: inbox_answer(busy), refuse_large=not observe)
 
 
 def scope_of(config: Config) -> Scope:

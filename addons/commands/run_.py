@@ -91,6 +91,7 @@ async def _doors(service: "Service", stop: asyncio.Future[None], hurry: asyncio.
         if opening.done():
             for opened in _opened(opening, config):
                 click.echo(str(opened), err=True)
+            service.delivering.start()
             ended = asyncio.ensure_future(doors.ended())
             await _first(ended, stop)
             ended.cancel()
@@ -100,6 +101,8 @@ async def _doors(service: "Service", stop: asyncio.Future[None], hurry: asyncio.
             draining = asyncio.ensure_future(doors.drain(config.budget + DRAIN_MORE))
             await _first(draining, hurry)
             draining.cancel()
+            # What is held is in the ledger, for the next start.
+            await service.delivering.stop()
     finally:
         opening.cancel()
         await doors.close()

@@ -1,7 +1,7 @@
 """What a delivery holds and what the policy makes of it: from body to decision, with nothing of HTTP in it."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from urllib.parse import urlsplit
 
@@ -9,6 +9,8 @@ from addons.activitypub.parsing import parse
 from addons.activitypub.references import Link, MediaRef, Walk
 from addons.activitypub.speakers import speakers
 from addons.activitypub.walk import walk
+from addons.holding.order import Ids, ids_of
+from addons.judging.brake import Brake, braked
 from addons.judging.lookahead import Named
 from addons.judging.looking import Scope as Scope  # also for who reads as it is read here
 from addons.policy.decide import Policy, decide, decide_on_context
@@ -25,6 +27,7 @@ class Delivery:
     """A delivery as it was read: one context for each who speaks in it, the media to judge, causes of the whole.
 
     ``crowded``: more speak than there are contexts. ``links`` and ``objects``: what it is looked ahead at.
+    ``ids``: those that it gives, may not overtake, and takes back.
     """
 
     body: bytes
@@ -35,6 +38,7 @@ class Delivery:
     crowded: bool = False
     links: tuple[Link, ...] = ()
     objects: tuple[Link, ...] = ()
+    ids: Ids = field(default_factory=Ids)
 
     @property
     def looked_at(self) -> tuple[MediaRef, ...]:
@@ -67,6 +71,7 @@ def read(body: bytes, scope: Scope, address: str | None = None) -> Delivery:
         told.overflow,
         links,
         objects,
+        ids_of(parsed.document),
     )
 
 
@@ -95,13 +100,22 @@ def without_media(policy: Policy, delivery: Delivery) -> Verdict | None:
     return with_media(policy, delivery, ())
 
 
-def with_media(policy: Policy, delivery: Delivery, media: Sequence[Medium], more: Sequence[Cause] = ()) -> Verdict:
+def with_media(
+    policy: Policy,
+    delivery: Delivery,
+    media: Sequence[Medium],
+    more: Sequence[Cause] = (),
+    brake: Brake | None = None,
+) -> Verdict:
     """The strictest verdict of all who speak: any of them may have sent any of the media. ``more``: further causes."""
     causes = [*delivery.causes, *more]
-    verdicts = [Verdict(decide(policy, context, media, causes), context) for context in delivery.contexts]
+    verdicts = [
+        Verdict(braked(policy, brake, decide(policy, context, media, causes), context, media), context)
+        for context in delivery.contexts
+    ]
     if delivery.crowded:
         # A cause of its own, since a rule that lets one of the speakers by says nothing of those who were not seen.
-        hit = Hit(policy.acts(policy.on[Cause.TOO_MANY], "inbox"), cause=Cause.TOO_MANY)
+        hit = policy.on_cause(Cause.TOO_MANY, "inbox")
         verdicts.append(Verdict(Decision(hit.action, hit, (hit,)), delivery.contexts[0]))
     return _strictest(verdicts)
 
@@ -158,7 +172,8 @@ def as_drop(decision: Decision, cause: Cause | None = None) -> Decision:
 
 
 def _strictest(verdicts: Sequence[Verdict]) -> Verdict:
-    return min(verdicts, key=lambda verdict: verdict.decision.action.rank)
+    # Of two holds the one that ends in a drop.
+    return min(verdicts, key=lambda verdict: (verdict.decision.action.rank, verdict.decision.then == "record"))
 
 
 def overflow_causes(found: Walk) -> tuple[Cause, ...]:

@@ -73,6 +73,7 @@ class InboxScript:
         except (CannotStartError, LedgerError) as error:
             _refuse(str(error))
         self.inbox = self.service.inbox()
+        self.service.delivering.start()
         ctx.options.update(**_QUIET)
 
     def client_connected(self, client: Client) -> None:

@@ -36,6 +36,8 @@ REUSE_SECONDS = 1.0
 """How long a connection to the server may have been idle: servers close theirs after 2 s (gunicorn) and more."""
 UNJUDGED = "fediward.unjudged"
 """Flow metadata: the policy lets this delivery by unjudged, since there was no memory to gather it."""
+UNREACHED = "fediward.unreached"
+"""Flow metadata: no connection to the server could be had for it."""
 GATHER = "fediward.gather"
 """Flow metadata: a :class:`Gather`, which an addon's ``requestheaders`` puts there where a body that is no delivery is
 to be gathered; the request's ``stream`` stays off."""
@@ -202,6 +204,8 @@ class DoorStream(http_layers.HttpStream):
         self, event: RequestProtocolError | ResponseProtocolError
     ) -> layer.CommandGenerator[None]:
         """One side is gone, and with it the need for what was gathered."""
+        if isinstance(event, ResponseProtocolError) and event.code is ErrorCode.CONNECT_FAILED:
+            self.flow.metadata[UNREACHED] = True
         self.request_body_buf.clear()
         self._release()
         if (
@@ -327,4 +331,4 @@ def speak_http1(nextlayer: layer.NextLayer, rules: Rules) -> None:
     nextlayer.layer = DoorLayer(context, rules)
 
 
-__all__ = ["GATHER", "UNJUDGED", "DoorLayer", "Gather", "Rules", "is_websocket", "speak_http1"]
+__all__ = ["GATHER", "UNJUDGED", "UNREACHED", "DoorLayer", "Gather", "Rules", "is_websocket", "speak_http1"]

@@ -91,6 +91,11 @@ class Order:
         """Whether it takes a query to say whether a delivery concerns what is pending."""
         return self._index is None
 
+    @property
+    def any(self) -> bool:
+        """Whether anything may be pending."""
+        return self._index is None or len(self._index) > 0
+
     def fill(self) -> None:
         """Learn what is pending from before. Blocks."""
         if self._index is not None:
@@ -101,6 +106,11 @@ class Order:
         if self._index is not None:
             self._index.add(id, keys)
             self._added.add(id)
+
+    def over(self, id: str) -> None:
+        """A hold is over."""
+        if self._index is not None:
+            self._index.drop(id)
 
     def may_concern(self, ids: Ids) -> bool:
         """What memory says: False where nothing that is pending has to do with these. Never waits."""
@@ -154,8 +164,7 @@ class Order:
         except Exception as error:
             logger.error("the hold %s could not be taken back (%s); the Delete goes on to the server", id, _told(error))
             return False
-        if self._index is not None:
-            self._index.drop(id)
+        self.over(id)
         return ended
 
     async def _refresh(self) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -24,6 +24,10 @@ LOOK_UP = 1.0
 """Seconds for asking the block set, at least, where a deadline leaves less: it takes some milliseconds."""
 
 logger = logging.getLogger(__name__)
+
+
+def _nobody(url: str) -> None:
+    """Nobody waits for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,8 @@ class Gate:
     ) -> None:
         self.policy = policy
         self.brake = brake
+        self.seen: Callable[[str], None] = _nobody
+        """Is told of each URL whose bytes a media door had: a delivery may be held for want of them."""
         self.judge = judge
         self.ledger = ledger
         self.software = software
@@ -93,6 +99,8 @@ class Gate:
         """
         started, began = datetime.now(UTC), time.monotonic()
         medium = await self.judge.judge_bytes(ref, data, timeout=timeout, lease=lease)
+        if ref.url:
+            self.seen(ref.url)
         media, causes = await self.settled([medium], timeout - (time.monotonic() - began))
         if encoded_again and decide(self.policy, context, media, causes).action not in (Action.PASS, Action.RECORD):
             media = await with_looks(self.ledger.standings, media)
@@ -111,6 +119,8 @@ class Gate:
             return self.decided(context, media, started=started, began=began, causes=causes), None
         left = timeout - (time.monotonic() - began)
         medium, fetched = await self.judge.fetch(ref, timeout=left, share=share)
+        if fetched is not None:
+            self.seen(ref.url)
         try:
             media, causes = await self.settled([medium], timeout - (time.monotonic() - began))
             return self.decided(context, media, started=started, began=began, causes=causes), fetched

@@ -105,7 +105,7 @@ async def test_every_limit_reaches_the_door(tmp_path: Path) -> None:
     settings: dict[str, Any] = {"limits": limits, "fetch": {"max_bytes": "16MiB"}, "budget": "3s", "scan": "everything"}
     service = Service.start(config(tmp_path, **settings))
     inbox = service.inbox()
-    scope, rules, bounds = inbox.settings.scope, inbox.rules, inbox.rules.bounds
+    scope, rules, bounds = inbox.deciding.scope, inbox.rules, inbox.rules.bounds
     await service.close()
     assert rules.budget.limit == 17 << 20
     assert (bounds.body, bounds.head, bounds.head_time, bounds.body_time, bounds.idle_time) == (17408, 5120, 11, 12, 13)

@@ -10,22 +10,16 @@ from typing import Any
 
 import httpx
 
+from addons.delivering import Known
 from addons.doors import proxy
 from addons.doors.authority import Authority, FetchTls
 from addons.doors.fetch import Fetch
-from addons.fetching.budget import MemoryBudget
-from addons.fetching.client import Fetcher
 from addons.fetching.resolving import Resolver
-from addons.judging.exchanges.schedule import Exchanges
-from addons.judging.gate import Gate
-from addons.judging.judge import Judge
-from addons.judging.lookahead import LookAhead
-from addons.ledger.asked import asked
 from addons.ledger.entry import Entry
 from addons.ledger.ledger import Ledger
 from addons.ledger.reading import Reader, Search
 from addons.policy.config import Config
-from addons.service import Service, fetch_settings, scope_of
+from addons.service import Service
 from classifier import media_type_of
 from classifier.engine import Engine
 from tests import net
@@ -167,14 +161,8 @@ async def opened(
     **settings: Any,
 ) -> AsyncIterator[Opened]:
     """Open a fetch door; ``settings`` are of :class:`FetchDoorSettings`. ``trusted``: the authority of hosts."""
-    policy, budget = config.policy(), MemoryBudget(config.limits.memory)
     with Ledger.open(config.ledger.url) as ledger:
-        ledger.note_policy(policy.version, asked(policy.rules))
-        fetcher = Fetcher(fetch_settings(config), budget)
-        judge = Judge(fetcher, engine)
-        look_ahead = LookAhead(fetcher, judge, scope_of(config))
-        gate = Gate(policy, judge, ledger, software=config.server.software)
-        service = Service(config, policy, budget, ledger, engine, judge, gate, look_ahead, Exchanges(config.exchanges))
+        service = Service.of(config, ledger, engine, Known.load(config, ledger))
         fetch = service.fetch()
         fetch.settings = replace(fetch.settings, **settings)
         resolver = names or servers.Names(remote_example=["127.0.0.1"], other_example=["127.0.0.1"])
@@ -183,7 +171,8 @@ async def opened(
         async with net.listening(door, options={"ssl_verify_upstream_trusted_ca": str(trusted)}) as port:
             yield Opened(port, fetch, service, tls.authority, host)
             assert await fetch.drained(10)
-        await net.until(lambda: budget.used == 0)
+        await service.delivering.close()
+        await net.until(lambda: service.budget.used == 0)
 
 
 async def connect(client: net.RawClient, target: str) -> int:

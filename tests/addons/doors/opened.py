@@ -14,21 +14,14 @@ import numpy as np
 import pdqhash
 from PIL import Image
 
+from addons.delivering import Known
 from addons.doors.inbox import Inbox
-from addons.fetching.budget import MemoryBudget
-from addons.fetching.client import Fetcher
 from addons.fetching.resolving import Resolver
-from addons.judging.exchanges.schedule import Exchanges
-from addons.judging.gate import Gate
-from addons.judging.judge import Judge
-from addons.judging.lookahead import LookAhead
-from addons.ledger.asked import asked
 from addons.ledger.entry import Entry
 from addons.ledger.ledger import Ledger
 from addons.ledger.reading import Kept, Reader, Search
 from addons.policy.config import Config, load
-from addons.policy.settled import settler
-from addons.service import Service, fetch_settings, scope_of
+from addons.service import Service
 from classifier.engine import Engine
 from classifier.frames import MIN_PDQ_QUALITY
 from tests import net
@@ -129,20 +122,17 @@ async def opened(
     ``busy`` and ``queue`` are the ledger's: seconds to wait for its lock, entries that may wait. ``early``: what a list
     knows is judged no further (``classifier.stop_early``). ``names``: in place of the system's resolver.
     """
-    policy, budget = config.policy(), MemoryBudget(config.limits.memory)
     async with contextlib.AsyncExitStack() as stack:
         ledger = stack.enter_context(Ledger.open(config.ledger.url, busy=busy, queue=queue))
-        ledger.note_policy(policy.version, asked(policy.rules))
-        fetcher = Fetcher(fetch_settings(config), budget, resolver=names)
-        judge = Judge(fetcher, engine, stop=settler(config.rules) if early else None)
-        look_ahead = LookAhead(fetcher, judge, scope_of(config))
-        gate = Gate(policy, judge, ledger)
-        service = Service(config, policy, budget, ledger, engine, judge, gate, look_ahead, Exchanges(config.exchanges))
+        known = Known.load(config, ledger)
+        service = Service.of(config, ledger, engine, known, early=early, names=names)
+        stack.push_async_callback(service.delivering.close)
         inbox = service.inbox()
         door = await stack.enter_async_context(net.door(inbox, answer))
         yield Opened(door, inbox, service)
         assert await inbox.drained(5)
-        assert (budget.used, judge.in_flight, look_ahead.in_flight, inbox.judging) == (0, 0, 0, 0)
+        judging = (service.judge.in_flight, service.look_ahead.in_flight, inbox.judging)
+        assert (service.budget.used, *judging) == (0, 0, 0, 0)
 
 
 def create(*images: str, actor: str = ACTOR, **more: Any) -> dict[str, Any]:

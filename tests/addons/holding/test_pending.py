@@ -85,6 +85,8 @@ async def test_without_an_index_the_ledger_is_asked_for_what_has_an_id() -> None
     assert order.asks
     order.fill()
     order.held("b", KEYS)
+    order.over("b")
+    assert order.any
     assert not order.may_concern(Ids((NOTE,), (), ()))
     assert order.may_concern(Ids((), (OTHER,), ()))
     assert await order.concerns(Ids((), (NOTE,), ()))
@@ -92,10 +94,15 @@ async def test_without_an_index_the_ledger_is_asked_for_what_has_an_id() -> None
     assert not await order.concerns(Ids((), (OTHER,), ()))
 
 
-async def test_what_was_pending_before_is_known() -> None:
+async def test_what_was_pending_before_is_known_until_it_is_over() -> None:
     order = Order(Kept(a=KEYS), Index())
+    assert not order.any
     order.fill()
+    assert order.any
     assert order.may_concern(Ids((), (NOTE,), ()))
+    order.over("a")
+    assert not order.any
+    assert not order.may_concern(Ids((), (NOTE,), ()))
 
 
 async def test_who_is_blocked() -> None:
