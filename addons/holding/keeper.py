@@ -145,19 +145,22 @@ class Keeper:
             if len(found) < room:
                 await lane.woken(lane.poll)
 
-    async def _renew(self) -> None:
+    async def renew(self) -> None:
         """Keep the claims on what is being worked on. Work on what is over, or somebody else's by now, ends."""
+        if not (jobs := self._jobs()):
+            return
+        try:
+            mine = await self._claimed.renewed([job.held.id for job in jobs])
+        except Exception:  # it was told; the next time comes before the claims run out
+            return
+        for job in jobs:
+            if job.held.id not in mine:
+                job.break_off()
+
+    async def _renew(self) -> None:
         while True:
             await asyncio.sleep(self._settings.lease / 3)
-            if not (jobs := self._jobs()):
-                continue
-            try:
-                mine = await self._claimed.renewed([job.held.id for job in jobs])
-            except Exception:  # it was told; the next time comes before the claims run out
-                continue
-            for job in jobs:
-                if job.held.id not in mine:
-                    job.break_off()
+            await self.renew()
 
     async def _look_up(self) -> None:
         """Wake what waits for the URLs that media doors saw."""

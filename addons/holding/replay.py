@@ -209,10 +209,11 @@ async def _sending(writer: asyncio.StreamWriter, data: bytes) -> AsyncIterator[N
 
 
 async def _close(writer: asyncio.StreamWriter) -> None:
-    writer.close()
-    with contextlib.suppress(OSError, TimeoutError):
-        async with asyncio.timeout(CLOSE_SECONDS):
-            await writer.wait_closed()
+    if not writer.transport.get_write_buffer_size():  # else the server does not read the rest, and never will
+        writer.close()
+        with contextlib.suppress(OSError, TimeoutError):
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await writer.wait_closed()
     writer.transport.abort()
 
 
