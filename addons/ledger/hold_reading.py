@@ -6,6 +6,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, func, select
 
+from addons.ledger.clean import bounded
+from addons.ledger.entry import ID
 from addons.ledger.held import Bounds, Full, HoldRecord, HoldState, NewHold, Pending, Totals
 from addons.ledger.hold_rows import PENDING, keys_of, record_of, size
 from addons.ledger.tables import hold_bytes, hold_ids, holds
@@ -62,14 +64,14 @@ def records(connection: Connection, limit: int, *, over: bool = False) -> list[H
 
 def record(connection: Connection, id: str) -> HoldRecord | None:
     """The hold of that id."""
-    row = connection.execute(select(holds).where(holds.c.id == id)).one_or_none()
+    row = connection.execute(select(holds).where(holds.c.id == bounded(id, ID))).one_or_none()
     return None if row is None else record_of(row)
 
 
 def request(connection: Connection, id: str) -> tuple[bytes, bytes] | None:
     """The head and body of a pending hold."""
     kept = select(hold_bytes.c.head, hold_bytes.c.body).join(holds, holds.c.seq == hold_bytes.c.hold)
-    row = connection.execute(kept.where(holds.c.id == id)).one_or_none()
+    row = connection.execute(kept.where(holds.c.id == bounded(id, ID))).one_or_none()
     return None if row is None else (bytes(row.head), bytes(row.body))
 
 

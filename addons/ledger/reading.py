@@ -122,7 +122,7 @@ class Reader:
     def hold(self, id: str) -> HoldRecord | None:
         """The held delivery of that id, over or not."""
         with self._connected() as connection:
-            return hold_reading.record(connection, bounded(id, ID))
+            return hold_reading.record(connection, id)
 
     def holds(self, limit: int, *, over: bool = False) -> list[HoldRecord]:
         """The newest ``limit`` held deliveries, oldest first; with ``over`` also those that are over."""
@@ -137,7 +137,7 @@ class Reader:
     def held_request(self, id: str) -> tuple[bytes, bytes] | None:
         """The head and body of a held delivery, while it is held."""
         with self._connected() as connection:
-            return hold_reading.request(connection, bounded(id, ID))
+            return hold_reading.request(connection, id)
 
     def close(self) -> None:
         """Close the connections."""

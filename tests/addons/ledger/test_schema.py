@@ -17,7 +17,8 @@ from addons.ledger.schema import MIGRATIONS
 from addons.ledger.standings import Place
 from addons.ledger.tables import metadata
 from addons.policy.words import Action, Standing
-from tests.addons.ledger.samples import entry, write
+from tests.addons.ledger.deliveries import BOUNDS, new
+from tests.addons.ledger.samples import NOW, entry, write
 
 ROOT = Path(__file__).parents[3]
 
@@ -70,6 +71,18 @@ def test_a_ledger_of_the_first_version_keeps_what_it_has(url: str) -> None:
         kept = reader.get("one")
     assert kept is not None
     assert (kept.session, kept.at, kept.hits, len(kept.media)) == (None, one.at, one.hits, len(one.media))
+
+
+def test_a_ledger_of_the_second_version_gets_holds(url: str) -> None:
+    at(url, "0002")
+    execute(url, "INSERT INTO standings VALUES ('url', 'k', true, 'pass', 'one', '2026-03-01 12:00:00', 'v', '')")
+    with Ledger.open(url) as ledger:
+        assert ledger.holds.totals().count == 0
+        assert ledger.holds.put(new("one"), BOUNDS)
+        assert ledger.denials.current(NOW) == []
+        assert ledger.write(entry(id="two", hold="one"))
+    with Reader.open(url) as reader:
+        assert (reader.get("two") or entry()).hold == "one"
 
 
 def test_a_newer_database_is_refused_and_left_alone(url: str) -> None:

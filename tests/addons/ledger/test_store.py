@@ -6,7 +6,10 @@ import pytest
 
 from addons.ledger import Ledger, Reader, Search
 from addons.ledger.database import engine_for, parsed
+from addons.ledger.denials import Denials
+from addons.ledger.held import Outcome
 from addons.ledger.store import FREED, PRUNED, Store
+from tests.addons.ledger.deliveries import BOUNDS, Clock, new, opened, rows
 from tests.addons.ledger.samples import FAILED, NOW, entry, write
 
 KEEP = timedelta(days=90)
@@ -62,6 +65,32 @@ def test_one_transaction_deletes_so_many_rows(store: Store, decisions: int, medi
     store.insert([entry(id=str(number), media=(FAILED,) * media, body=None) for number in range(decisions)])
     later = NOW + KEEP + SECOND
     assert [store.prune_batch(later) for _ in batches] == batches
+
+
+@pytest.mark.parametrize(("age", "left"), [(KEEP, 1), (KEEP + SECOND, 0)])
+def test_records_of_holds_are_kept_to_the_second_and_pending_ones_for_ever(
+    there: str, age: timedelta, left: int
+) -> None:
+    with opened(there, Clock()) as holds:
+        for id in ("over", "pending"):
+            assert holds.put(new(id, gives=(id,)), BOUNDS)
+        assert holds.end("over", None, Outcome.DROPPED, "", NOW)
+        store = Store(holds._engine, KEEP, WEEK, dropped_bytes=1 << 30)
+        while store.prune_batch(NOW + age):
+            pass
+        assert [holds.get(id) is not None for id in ("over", "pending")] == [bool(left), True]
+        assert holds.pending_ids() == {"pending": ("pending",)}
+
+
+@pytest.mark.parametrize(("over", "left"), [(0 * SECOND, 2), (SECOND, 0)])
+def test_denials_and_their_counts_go_when_their_time_is_over(there: str, over: timedelta, left: int) -> None:
+    engine = engine_for(parsed(there))
+    denials = Denials(engine)
+    denials.deny("host", "a.example", NOW, "r", "")
+    denials.hit("r", "host", "a.example", NOW - WEEK, within=WEEK, hits=5)
+    Store(engine, KEEP, WEEK, dropped_bytes=1 << 30).prune_batch(NOW + over)
+    engine.dispose()
+    assert rows(there, "denials") + rows(there, "denial_hits") == left
 
 
 def test_counters_add_up_and_go_with_the_decisions(url: str, store: Store) -> None:

@@ -1,0 +1,303 @@
+import subprocess
+import sys
+import threading
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.dialects import sqlite
+
+from addons.ledger import claims
+from addons.ledger.database import engine_for, parsed
+from addons.ledger.held import Bounds, HoldFullError, HoldState, Outcome, Signer
+from addons.ledger.holds import Holds
+from tests.addons.ledger.deliveries import (
+    ANY,
+    BOUNDS,
+    JUDGING,
+    LEASE,
+    REPLAYING,
+    SECOND,
+    Clock,
+    claim,
+    ids,
+    new,
+    opened,
+    rows,
+    tables,
+    verified,
+)
+from tests.addons.ledger.samples import NOW
+
+ROOT = Path(__file__).parents[3]
+HOUR = timedelta(hours=1)
+# Claims and ends holds until there are none; tells which ones were its own.
+COMPETE = """
+import sys
+from datetime import timedelta
+from addons.ledger.database import parsed
+from addons.ledger.held import HoldState, Outcome
+from addons.ledger.holds import Holds, hold_engine
+from tests.addons.ledger.samples import NOW
+url, worker = sys.argv[1:]
+holds = Holds(hold_engine(parsed(url), 30))
+print("ready", flush=True)
+sys.stdin.readline()
+while found := holds.claim([HoldState.JUDGING], worker, NOW, timedelta(hours=1), 5):
+    for one in found:
+        assert holds.end(one.id, worker, Outcome.REPLAYED, worker, NOW)
+        print(one.id, flush=True)
+"""
+# Claims one, says so, and waits to be killed.
+CRASH = """
+import sys
+from datetime import timedelta
+from addons.ledger.database import parsed
+from addons.ledger.held import HoldState
+from addons.ledger.holds import Holds, hold_engine
+from tests.addons.ledger.samples import NOW
+[held] = Holds(hold_engine(parsed(sys.argv[1]))).claim([HoldState.JUDGING], "crashed", NOW, timedelta(seconds=30), 1)
+print(held.id, flush=True)
+sys.stdin.readline()
+"""
+
+
+def put(holds: Holds, *names: str, **changes: object) -> None:
+    for name in names:
+        assert holds.put(new(name, **changes), BOUNDS)
+
+
+def test_only_what_is_due_and_nobodys_is_claimed_oldest_first(holds: Holds) -> None:
+    put(holds, "b", "a", "c")
+    put(holds, "later", arrived=NOW + SECOND)
+    assert ids(claim(holds, "w", limit=2)) == ["b", "a"]
+    assert ids(claim(holds, "v")) == ["c"]
+    assert claim(holds, "v") == []
+    assert ids(claim(holds, "v", after=SECOND)) == ["later"]
+
+
+@pytest.mark.parametrize(("after", "taken"), [(LEASE - SECOND / 1000, []), (LEASE, ["one"])])
+def test_a_claim_whose_lease_ran_out_is_taken_over(holds: Holds, after: timedelta, taken: list[str]) -> None:
+    put(holds, "one")
+    assert ids(claim(holds, "w")) == ["one"]
+    assert ids(claim(holds, "v", after=after)) == taken
+    for held_by, done in (("w", not taken), ("v", bool(taken))):
+        assert (holds.renew(["one"], held_by, NOW + after, LEASE) == {"one"}) is done
+        assert holds.end("one", held_by, Outcome.REPLAYED, "", NOW) is done
+
+
+def test_a_lease_is_renewed(holds: Holds) -> None:
+    put(holds, "one", "two")
+    claim(holds, "w")
+    assert holds.renew(["one", "none"], "w", NOW + LEASE / 2, LEASE) == {"one"}
+    assert holds.renew([], "w", NOW, LEASE) == set()
+    assert ids(claim(holds, "v", after=LEASE)) == ["two"]
+    assert ids(claim(holds, "v", after=1.5 * LEASE)) == ["one"]
+
+
+def test_attempts_are_counted_though_their_worker_crashed(holds: Holds) -> None:
+    put(holds, "one")
+    found = [claim(holds, "w", after=number * LEASE)[0].attempts for number in range(3)]
+    assert found == [0, 1, 2]
+
+
+def test_claims_go_round_the_shares(holds: Holds) -> None:
+    put(holds, *(f"a{number}" for number in range(5)))
+    put(holds, "b0", "b1", signer=verified("b.example"))
+    put(holds, "c0", signer=Signer())
+    assert ids(claim(holds)) == ["a0", "b0", "c0", "a1", "b1", "a2", "a3", "a4"]
+
+
+def test_who_comes_later_waits_for_one_turn_of_a_flood_only(holds: Holds) -> None:
+    put(holds, *(f"a{number}" for number in range(20)))
+    assert ids(claim(holds, limit=7)) == [f"a{number}" for number in range(7)]
+    put(holds, *(f"b{number}" for number in range(4)), signer=verified("b.example"))
+    each = [claim(holds, limit=1)[0].id for _ in range(8)]
+    assert each == ["b0", "a7", "b1", "a8", "b2", "a9", "b3", "a10"]
+
+
+def test_a_share_has_no_credit_for_the_time_when_it_was_away(holds: Holds) -> None:
+    put(holds, "b0", signer=verified("b.example"))
+    put(holds, *(f"a{number}" for number in range(9)))
+    assert len(claim(holds, limit=8)) == 8
+    put(holds, *(f"b{number}" for number in range(1, 5)), signer=verified("b.example"))
+    assert ids(claim(holds, limit=4)) == ["b1", "a7", "b2", "a8"]
+
+
+def test_who_is_tried_again_goes_behind(holds: Holds) -> None:
+    put(holds, "a0", "a1", "a2")
+    assert ids(claim(holds, limit=1)) == ["a0"]
+    put(holds, "b0", "b1", signer=verified("b.example"))
+    assert holds.retry("a0", "w", NOW)
+    assert ids(claim(holds)) == ["b0", "a1", "b1", "a2", "a0"]
+
+
+def test_only_the_states_that_are_asked_for(holds: Holds) -> None:
+    for state in ANY:
+        put(holds, str(state), state=state, closes=NOW)
+    assert ids(claim(holds, states=REPLAYING)) == ["replaying"]
+    assert ids(claim(holds, states=(HoldState.WAITING, HoldState.JUDGING))) == ["judging", "waiting"]
+
+
+def test_what_closes(holds: Holds) -> None:
+    put(holds, "open", closes=NOW + SECOND)
+    put(holds, "closes", closes=NOW)
+    put(holds, "waits", closes=NOW, state=HoldState.WAITING)
+    put(holds, "replays", closes=NOW, state=HoldState.REPLAYING)
+    found = holds.claim(ANY, "w", NOW, LEASE, 100, closing=True)
+    assert ids(found) == ["closes", "waits", "replays"]
+    assert ids(claim(holds, states=ANY)) == ["open"]
+
+
+def test_an_update_waits_behind_its_create(holds: Holds) -> None:
+    put(holds, "create", gives=("n",), needs=("n",))
+    put(holds, "update", gives=("n",), needs=("n",), state=HoldState.REPLAYING)
+    put(holds, "reply", gives=("r",), needs=("n",), state=HoldState.REPLAYING)
+    put(holds, "to-reply", gives=("s",), needs=("r",), state=HoldState.REPLAYING)
+    put(holds, "other", gives=("o",), needs=("o",), state=HoldState.REPLAYING)
+    assert ids(claim(holds, states=REPLAYING)) == ["other"]
+    claim(holds)
+    assert holds.permit("create", "w")
+    assert ids(claim(holds, states=REPLAYING)) == ["create"]
+    assert claim(holds, states=REPLAYING) == []  # it is being sent: not yet
+    assert holds.end("create", "w", Outcome.REPLAYED, "", NOW)
+    assert ids(claim(holds, states=REPLAYING)) == ["update"]
+    assert holds.end("update", "w", Outcome.REFUSED, "", NOW)
+    assert ids(claim(holds, states=REPLAYING)) == ["reply"]
+    assert holds.end("reply", "w", Outcome.REFUSED, "", NOW)
+    assert ids(claim(holds, states=REPLAYING)) == ["to-reply"]
+
+
+@pytest.mark.parametrize("which", ["earlier", "later"])
+@pytest.mark.parametrize("state", ["unverified", "unverifiable"])
+def test_who_proves_nothing_neither_blocks_nor_waits(holds: Holds, which: str, state: str) -> None:
+    stranger = Signer(state)  # type: ignore[arg-type]  # one of its words
+    put(holds, "create", gives=("n",), signer=stranger if which == "earlier" else verified())
+    put(holds, "update", needs=("n",), signer=stranger if which == "later" else verified(), state=HoldState.REPLAYING)
+    assert ids(claim(holds, states=REPLAYING)) == ["update"]
+
+
+def test_what_came_later_blocks_nothing(holds: Holds) -> None:
+    put(holds, "update", gives=("n",), needs=("n",), state=HoldState.REPLAYING)
+    put(holds, "create", gives=("n",), needs=("n",))
+    assert ids(claim(holds, states=REPLAYING)) == ["update"]
+
+
+def test_what_waits_for_a_person_blocks_until_it_is_over_or_the_window_closes(holds: Holds) -> None:
+    put(holds, "create", gives=("n",), state=HoldState.WAITING, closes=NOW + 2 * HOUR)
+    put(holds, "update", needs=("n",), state=HoldState.REPLAYING)
+    assert claim(holds, states=ANY, after=HOUR - SECOND) == []
+    assert ids(claim(holds, states=ANY, after=HOUR)) == ["update"]
+
+
+def test_judging_waits_for_nothing(holds: Holds) -> None:
+    put(holds, "create", gives=("n",))
+    put(holds, "update", gives=("n",), needs=("n",))
+    assert ids(claim(holds)) == ["create", "update"]
+
+
+def test_processes_that_compete_share_the_holds_and_none_comes_twice(holds: Holds, there: str) -> None:
+    names = [f"h{number}" for number in range(60)]
+    put(holds, *names)
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", COMPETE, there, f"w{number}"],
+            cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )
+        for number in range(3)
+    ]  # fmt: skip
+    for process in started:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    done = [process.communicate("go\n", timeout=180)[0].split() for process in started]
+    assert [process.returncode for process in started] == [0, 0, 0]
+    assert sorted(one for each in done for one in each) == sorted(names)
+    assert rows(there, "hold_bytes") == 0
+
+
+def test_a_crashed_worker_is_taken_over_and_its_word_counts_no_more(holds: Holds, there: str) -> None:
+    put(holds, "one")
+    process = subprocess.Popen(
+        [sys.executable, "-c", CRASH, there], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "one\n"
+    process.kill()
+    process.communicate()
+    assert claim(holds, "next") == []
+    [held] = claim(holds, "next", after=LEASE)
+    assert held.attempts == 1
+    assert not holds.still_mine("one", "crashed")
+    assert not holds.end("one", "crashed", Outcome.REPLAYED, "", NOW)
+    assert holds.end("one", "next", Outcome.REPLAYED, "", NOW)
+
+
+def test_one_row_is_claimed_by_one_of_many_at_once(holds: Holds) -> None:
+    put(holds, "one")
+    together = threading.Barrier(8)
+
+    def attempt(number: int) -> int:
+        together.wait()
+        return len(claim(holds, f"w{number}"))
+
+    with ThreadPoolExecutor(8) as threads:
+        assert sum(threads.map(attempt, range(8))) == 1
+
+
+def test_one_hold_gets_one_outcome_of_many_at_once(holds: Holds) -> None:
+    put(holds, "one")
+    together = threading.Barrier(8)
+
+    def attempt(number: int) -> bool:
+        together.wait()
+        return holds.end("one", None, Outcome.DROPPED, str(number), NOW)
+
+    with ThreadPoolExecutor(8) as threads:
+        assert sum(threads.map(attempt, range(8))) == 1
+
+
+def test_bounds_hold_when_many_put_at_once(holds: Holds) -> None:
+    together = threading.Barrier(8)
+
+    def attempt(number: int) -> str:
+        together.wait()
+        try:
+            return str(holds.put(new("same" if number % 2 else str(number)), Bounds(count=3)))
+        except HoldFullError as error:
+            return error.which
+
+    with ThreadPoolExecutor(8) as threads:
+        found = Counter(threads.map(attempt, range(8)))
+    assert found["True"] == 3 == holds.totals().count
+    assert found["True"] + found["False"] + found["count"] == 8
+
+
+def test_another_process_takes_what_a_claim_in_progress_has_not(there: str, holds: Holds) -> None:
+    if there.startswith("sqlite"):
+        put(holds, "one")  # one writer at a time: nothing is in progress for anybody else
+        assert ids(claim(holds)) == ["one"]
+        return
+    put(holds, "one", "two")
+    engine = engine_for(parsed(there))
+    with engine.begin() as connection:
+        connection.execute(text("SELECT 1 FROM holds WHERE id = 'one' FOR UPDATE"))
+        assert ids(claim(holds)) == ["two"]
+    engine.dispose()
+    assert ids(claim(holds)) == ["one"]
+
+
+def test_claims_read_an_index_in_its_order(tmp_path: Path) -> None:
+    asked = (
+        claims._free(JUDGING, NOW).limit(8).compile(dialect=sqlite.dialect(), compile_kwargs={"literal_binds": True})
+    )
+    with (
+        tables(f"sqlite:///{tmp_path}/l.db") as url,
+        opened(url, Clock()) as holds,
+        holds._engine.connect() as connection,
+    ):
+        plan = [row.detail for row in connection.execute(text(f"EXPLAIN QUERY PLAN {asked}")).all()]
+    assert any("holds_turn" in step for step in plan), plan
+    assert not any("TEMP B-TREE" in step for step in plan), plan
