@@ -60,6 +60,10 @@ class Engine:
         self.metrics = metrics or Metrics()
         """Where the time goes; ``metrics.registry`` is for Prometheus."""
         self.metrics.files(lambda: ahead.waiting, lambda: ahead.decoding, lambda: ahead.held)
+        self.breakers = backend.breakers
+        """Around each detector, by its name, and around the workers elsewhere (``workers``)."""
+        for name, breaker in self.breakers.items():
+            self.metrics.breaker(name, breaker)
 
     @classmethod
     def start(cls, settings: ClassifierSettings, concepts: Mapping[str, Concept]) -> Self:
@@ -156,7 +160,8 @@ class Engine:
 
     def trouble(self) -> str:
         """What is wrong with the detectors now, for a person; empty if nothing."""
-        return self._backend.trouble()
+        troubles = [self._backend.trouble(), *(breaker.trouble() for breaker in self.breakers.values())]
+        return "\n".join(filter(None, troubles))
 
     async def unable(self) -> str:
         """Why nothing can be judged now, for a person; empty if it can."""

@@ -4,16 +4,15 @@ import asyncio
 import functools
 import logging
 import math
-import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-import numpy as np
-
 from classifier.batching import Costs, Job, Part, RowQueue
+from classifier.breaker import Breaker
 from classifier.inputs import InputSpec, Rows
 from classifier.metrics import Metrics
+from classifier.passes import Passed, judge_parts
 from classifier.types import CannotJudgeError, Detector, Symbols
 
 _log = logging.getLogger(__name__)
@@ -22,8 +21,6 @@ STUCK = 60.0
 """Seconds after which a forward pass counts as one that does not come back."""
 _LEAD = 0.2
 """Share of a forward pass before whose end the next one is sent after it, where a detector takes two."""
-
-type Outcome = Sequence[Symbols] | CannotJudgeError
 
 
 @dataclass(eq=False, slots=True)
@@ -34,15 +31,6 @@ class _Pass:
     rows: int
     since: float
     overdue: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class _Passed:
-    """What a forward pass gave for each of its parts; ``began`` and ``ended`` on ``time.perf_counter``."""
-
-    outcomes: Sequence[Outcome]
-    began: float
-    ended: float
 
 
 class Lane:
@@ -63,6 +51,7 @@ class Lane:
         self._running: list[_Pass] = []
         self._timer: asyncio.TimerHandle | None = None
         self._last_end = 0.0
+        self.breaker = Breaker(f"the detector {detector.name}")
         self._metrics = metrics.lane(detector.name, lambda: self._queue.rows, self._stuck)
 
     def put(self, rows: Rows, deadline: float = math.inf) -> Job:
@@ -151,11 +140,13 @@ class Lane:
     def _sound(self, one: _Pass) -> None:
         one.overdue = True
         _log.error("%s", self.trouble())
+        if self._stuck() >= self.detector.depth:
+            self.breaker.trip("timeout", self.trouble())
 
     def _stuck(self) -> int:
         return sum(one.overdue for one in self._running)
 
-    def _ended(self, one: _Pass, alarm: asyncio.TimerHandle, passing: asyncio.Future[_Passed]) -> None:
+    def _ended(self, one: _Pass, alarm: asyncio.TimerHandle, passing: asyncio.Future[Passed]) -> None:
         alarm.cancel()
         self._running.remove(one)
         if passing.cancelled():  # by close, before it began
@@ -163,6 +154,10 @@ class Lane:
         passed = passing.result()
         if one.overdue:
             _log.warning("the detector %s goes on after %.0f s", self.detector.name, passed.ended - passed.began)
+        if passed.broken is not None:
+            self.breaker.failed(passed.broken.cause, str(passed.broken))
+        else:
+            self.breaker.succeeded()
         if not any(isinstance(outcome, CannotJudgeError) for outcome in passed.outcomes):
             # Of two passes at a time the second waits for the device: that is no time of its own.
             seconds = passed.ended - max(passed.began, self._last_end)
@@ -191,6 +186,7 @@ class Lanes:
         metrics = metrics or Metrics()
         self._lanes = {detector.name: Lane(detector, metrics) for detector in detectors}
         self._closed = False
+        self.breakers: Mapping[str, Breaker] = {name: lane.breaker for name, lane in self._lanes.items()}
         self.version = "+".join(detector.version for detector in detectors)
         self.symbols: frozenset[str] = frozenset().union(*(detector.symbols for detector in detectors))
         self.inputs: Mapping[str, InputSpec] = {detector.name: detector.input for detector in detectors}
@@ -206,6 +202,9 @@ class Lanes:
             raise CannotJudgeError("no_worker", "the detectors are stopping")
         if timeout <= 0:
             raise CannotJudgeError("timeout", "no time was left for the detectors")
+        for name, part in rows.items():
+            if len(part):
+                self._lanes[name].breaker.check()
         deadline = asyncio.get_running_loop().time() + timeout
         jobs = [(name, self._lanes[name].put(part, deadline)) for name, part in rows.items() if len(part)]
         try:
@@ -241,51 +240,3 @@ class Lanes:
         self._closed = True
         for lane in self._lanes.values():
             lane.close()
-
-
-def judge_parts(detector: Detector, parts: Sequence[Part]) -> _Passed:
-    """One forward pass over the rows of several files. Blocks. If it fails, each file's rows are tried by themselves,
-    so that one file cannot fail the others."""
-    began = time.perf_counter()
-    try:
-        rows = parts[0].rows if len(parts) == 1 else np.concatenate([part.rows for part in parts])
-        found = ask(detector, rows)
-    except CannotJudgeError as error:
-        outcomes: list[Outcome] = [error] if len(parts) == 1 else [_alone(detector, part) for part in parts]
-    else:
-        outcomes, start = [], 0
-        for part in parts:
-            end = start + part.stop - part.start
-            outcomes.append(found[start:end])
-            start = end
-    return _Passed(outcomes, began, time.perf_counter())
-
-
-def _alone(detector: Detector, part: Part) -> Outcome:
-    if part.job.answer.done():  # nobody waits for it any more
-        return ()
-    try:
-        return ask(detector, part.rows)
-    except CannotJudgeError as error:
-        return error
-
-
-def ask(detector: Detector, rows: Rows) -> Sequence[Symbols]:
-    """One detector's symbols for all rows. Blocks. Raises CannotJudgeError("detector_error"), whatever is wrong."""
-    name = detector.name
-    try:
-        found = detector.judge(rows)
-    except CannotJudgeError:
-        raise
-    except Exception as error:
-        raise CannotJudgeError(
-            "detector_error", f"the detector {name} failed: {type(error).__name__}: {error}"
-        ) from error
-    if len(found) != len(rows):
-        raise CannotJudgeError("detector_error", f"the detector {name} gave {len(found)} answers for {len(rows)} rows")
-    for symbols in found:
-        for symbol, score in symbols.items():
-            # A NaN is above no threshold: it would pass every rule.
-            if symbol not in detector.symbols or not (math.isfinite(score) and 0.0 <= score <= 1.0):
-                raise CannotJudgeError("detector_error", f"the detector {name} gave {symbol} = {score}")
-    return found

@@ -5,7 +5,10 @@ from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from classifier.types import Guarding
+
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_OPEN = {"closed": 0.0, "half-open": 0.5, "open": 1.0}
 _ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
@@ -51,6 +54,7 @@ class Metrics:
         )
         self._dropped = count("rows_dropped", "Rows never judged, since nobody waited any more", "detector")
         self._rows = level("rows_waiting", "Rows that wait for a forward pass", "detector")
+        self._breakers = level("breaker", "Whether what judges is asked: 0, or 1 while it is not (0.5: tried)", "name")
         self._stuck = level("stuck", "Forward passes that do not come back", "detector")
 
     def files(self, waiting: Callable[[], float], decoding: Callable[[], float], held: Callable[[], float]) -> None:
@@ -58,6 +62,10 @@ class Metrics:
         self._files.labels("waiting").set_function(waiting)
         self._files.labels("decoding").set_function(decoding)
         self._held.set_function(held)
+
+    def breaker(self, name: str, breaker: Guarding) -> None:
+        """The breaker around a detector of this name, or the workers."""
+        self._breakers.labels(name).set_function(lambda: _OPEN[breaker.state])
 
     def lane(self, detector: str, rows: Callable[[], float], stuck: Callable[[], float]) -> LaneMetrics:
         """One detector's; ``rows`` and ``stuck``: where to read how many there are."""

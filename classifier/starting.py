@@ -5,13 +5,12 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-import numpy as np
-
 from classifier.detectors.nudity import NudityDetector
 from classifier.hashlists import HashList, Lists
-from classifier.lanes import Lanes, ask
+from classifier.lanes import Lanes
 from classifier.media import MediaDecoder
 from classifier.metrics import Metrics
+from classifier.passes import ask_plain
 from classifier.settings import ClassifierSettings, ClipSettings, Concept, NuditySettings
 from classifier.types import Backend, CannotJudgeError, CannotStartError, Detector
 
@@ -98,7 +97,7 @@ def tried(detector: Detector) -> Detector:
     Raises CannotStartError.
     """
     try:
-        ask(detector, np.full((1, *detector.input.size, 3), 128, dtype=np.uint8))
+        ask_plain(detector)
     except CannotJudgeError as error:
         raise CannotStartError(f"{error} (on a plain grey picture, tried at the start)") from error
     return detector

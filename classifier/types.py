@@ -148,8 +148,31 @@ class Detector(Protocol):
         ...
 
 
+class Guarding(Protocol):
+    """What a :class:`classifier.breaker.Breaker` tells of itself."""
+
+    @property
+    def state(self) -> Literal["closed", "open", "half-open"]:
+        """Whether it lets files by."""
+        ...
+
+    @property
+    def since(self) -> float:
+        """When it came to that, in seconds on its clock."""
+        ...
+
+    def trouble(self) -> str:
+        """Why it does not, for a person; empty if it does."""
+        ...
+
+
 class Backend(Protocol):
     """Where rows become symbols: detectors on this machine, or workers elsewhere."""
+
+    @property
+    def breakers(self) -> Mapping[str, Guarding]:
+        """Around each detector here, by its name, and around the workers elsewhere (``workers``)."""
+        ...
 
     @property
     def version(self) -> str:

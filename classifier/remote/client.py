@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
+from classifier.breaker import Breaker
 from classifier.inputs import InputSpec, Rows
 from classifier.remote import messages
 from classifier.remote.identity import asked, symbols, told
@@ -38,7 +39,7 @@ from classifier.remote.messages import (
 from classifier.remote.packing import pack
 from classifier.remote.roster import Roster
 from classifier.settings import ClassifierSettings, Concept, WorkersSettings
-from classifier.types import CannotJudgeError, Detector, FailureCause, Symbols
+from classifier.types import CannotJudgeError, Detector, FailureCause, Guarding, Symbols
 
 _log = logging.getLogger(__name__)
 
@@ -49,6 +50,8 @@ UNEVEN = 4
 """Jobs of ours that one worker may have more than another, before the next goes to that other. Two equal workers did
 1.99 times as much as one, and 1.91 when dealt to blindly (tests/bench/workers.py); of unequal ones the slower has less.
 """
+_NO_SIGN = SILENCE / 2
+"""Seconds after which a worker should have said something: it does so as soon as it has a job."""
 _BOX = 64
 """Answers that a job may have waiting; more than beats, in the time of one, is nonsense."""
 _NO_RESPONDERS = "503"
@@ -110,6 +113,10 @@ class Workers:
         self._began: float | None = None
         self._stood_in = bool(local)
         self._closed = False
+        self._breaker = Breaker("the pool of workers")
+        self.breakers: Mapping[str, Guarding] = {"workers": self._breaker}
+        """Opened by workers that keep silent, for that is what one waits in vain for; whoever answers, be it that it is
+        busy or that its detector fails, does so at once. Never by one that is slow: holds have the time."""
         self.symbols: frozenset[str] = frozenset().union(*self._symbols.values())
         self.ahead = _AHEAD
 
@@ -156,6 +163,7 @@ class Workers:
             async with asyncio.timeout_at(deadline):
                 await self.ready(timeout)
                 self._check(rows)
+                self._breaker.check()
                 packed = await loop.run_in_executor(self._threads, pack, rows)
                 return nothing | await self._judge(rows, packed, deadline)
         except TimeoutError as error:
@@ -253,12 +261,19 @@ class Workers:
             try:
                 async with asyncio.timeout(SILENCE):
                     heard = await call.box.get()
+            except asyncio.CancelledError:
+                if call.worker is None and loop.time() - began > _NO_SIGN:
+                    self._breaker.failed("timeout", f"{self._named(call)} gave no sign of life in time")
+                raise
             except TimeoutError as error:
+                self._breaker.failed("no_worker", f"{self._named(call)} has fallen silent")
                 if (worker := call.worker or call.asked) is not None:
                     self._roster.silent(worker)
                 else:
                     self._roster.silent_since(began)
                 raise _ElsewhereError("no_worker", f"{self._named(call)} has fallen silent", worker) from error
+            if isinstance(heard, Answer | Busy) or (isinstance(heard, Failed) and heard.cause != "no_worker"):
+                self._breaker.succeeded()
             match heard:
                 case CannotJudgeError():
                     raise heard

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from classifier.inputs import InputSpec, Rows
 from classifier.remote.client import Workers
-from classifier.types import Backend, CannotJudgeError, Symbols
+from classifier.types import Backend, CannotJudgeError, Guarding, Symbols
 
 _log = logging.getLogger(__name__)
 
@@ -21,6 +21,7 @@ class Fallback:
         self.version = workers.version
         self.symbols = local.symbols
         self.ahead = workers.ahead
+        self.breakers: Mapping[str, Guarding] = {**local.breakers, **workers.breakers}
 
     async def ready(self, timeout: float) -> Mapping[str, InputSpec]:
         """At once: here they are loaded."""

@@ -45,3 +45,16 @@ class Reads:
         if POISON in values:
             raise RuntimeError("CUDA error: poison")
         return [{f"{self.name}.x": value / 1000} for value in values]
+
+
+class Broken(Reads):
+    """Fails at whatever it is asked, unless it ``works``; ``asked``: how often."""
+
+    works = False
+    asked = 0
+
+    def judge(self, rows: Rows) -> list[dict[str, float]]:
+        self.asked += 1
+        if not self.works:
+            raise RuntimeError("CUDA error: gone")
+        return super().judge(rows)

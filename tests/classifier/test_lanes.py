@@ -3,70 +3,19 @@ import logging
 import math
 import random
 import threading
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
 from classifier.inputs import Rows
-from classifier.lanes import Lane, Lanes, ask
+from classifier.lanes import Lane, Lanes
 from classifier.metrics import Metrics
 from classifier.types import CannotJudgeError, Symbols
-from tests.classifier.fakes import POISON, SPEC, Reads, rows_of
+from tests import net
+from tests.classifier.fakes import POISON, SPEC, Broken, Reads, rows_of
 
-ROWS = rows_of(1, 2)
-
-
-class Says:
-    """A detector that gives what it was told."""
-
-    name = "says"
-    version = "says-1"
-    symbols = frozenset({"says.x"})
-    input = SPEC
-    batch = 4
-    depth = 1
-
-    def __init__(self, answer: Callable[[], list[dict[str, float]]]) -> None:
-        self._answer = answer
-
-    def judge(self, rows: Rows) -> list[dict[str, float]]:
-        return self._answer()
-
-
-@pytest.mark.parametrize("score", [0.0, 0.5, 1.0])
-def test_scores(score: float) -> None:
-    assert ask(Says(lambda: [{"says.x": score}, {}]), ROWS) == [{"says.x": score}, {}]
-
-
-@pytest.mark.parametrize(
-    ("answer", "words"),
-    [
-        (lambda: [{}], "1 answers for 2 rows"),
-        (lambda: [{}, {}, {}], "3 answers for 2 rows"),
-        (lambda: [{}, {"says.y": 0.5}], "says.y = 0.5"),
-        (lambda: [{"says.x": float("nan")}, {}], "nan"),
-        (lambda: [{"says.x": 1.0001}, {}], "1.0001"),
-        (lambda: [{"says.x": -0.0001}, {}], "-0.0001"),
-        (lambda: [{"says.x": float("inf")}, {}], "inf"),
-        (lambda: [][0], "IndexError"),
-    ],
-)
-def test_what_is_wrong_is_a_detector_error(answer: Callable[[], list[dict[str, float]]], words: str) -> None:
-    with pytest.raises(CannotJudgeError, match="the detector says") as caught:
-        ask(Says(answer), ROWS)
-    assert caught.value.cause == "detector_error"
-    assert words in str(caught.value)
-
-
-def test_its_own_cause_is_kept() -> None:
-    def fail() -> list[dict[str, float]]:
-        raise CannotJudgeError("detector_error", "as it said")
-
-    with pytest.raises(CannotJudgeError, match=r"^as it said$"):
-        ask(Says(fail), ROWS)
-
-
-# -- lanes -------------------------------------------------------------------------------------------------------------
+GREY = 128
+"""The value of a plain picture, which a detector has to judge that has failed."""
 
 
 class Bench:
@@ -198,7 +147,7 @@ async def test_a_file_alone_is_not_tried_again_and_the_rest_of_it_is_dropped(ben
     with pytest.raises(CannotJudgeError):
         await bench.put(1, 2, 3, POISON, 5, 6, 7, 8)
     await bench.put(9)
-    assert bench.detector.passes == [[1, 2, 3, POISON], [9]]
+    assert bench.detector.passes == [[1, 2, 3, POISON], [GREY], [9]], "the grey picture tells that it works"
 
 
 async def test_two_threads_take_two_full_batches() -> None:
@@ -267,7 +216,8 @@ async def test_a_pass_that_does_not_come_back_is_said_once(caplog: pytest.LogCap
     bench.detector.gate = None
     await bench.put(2)
     assert (bench.lane.trouble(), bench.metric("stuck")) == ("", 0)
-    assert [record.levelno for record in caplog.records] == [logging.ERROR, logging.WARNING]
+    said = [record.levelno for record in caplog.records if record.name == "classifier.lanes"]
+    assert said == [logging.ERROR, logging.WARNING]
     bench.lane.close()
 
 
@@ -375,4 +325,72 @@ async def test_whatever_happens_each_has_its_own_answer(seed: int) -> None:
                 await asyncio.sleep(0.001 * chance.random())
     assert sum(ends.values()) == 200
     assert min(ends["right"], ends["detector_error"], ends["timeout"], ends["gone"]) > 0
+    await lanes.close()
+
+
+# -- the breaker -------------------------------------------------------------------------------------------------------
+
+
+async def cause_of(lanes: Lanes, **rows: Rows) -> str:
+    with pytest.raises(CannotJudgeError) as caught:
+        await lanes.judge(rows, timeout=10)
+    return caught.value.cause
+
+
+def state(lanes: Lanes, name: str) -> str:
+    return lanes.breakers[name].state
+
+
+async def test_files_that_make_a_detector_fail_do_not_stop_it() -> None:
+    detector = Reads()
+    lanes = Lanes([detector])
+    for _ in range(30):
+        assert await cause_of(lanes, reads=rows_of(POISON)) == "detector_error"
+    assert state(lanes, "reads") == "closed"
+    assert await lanes.judge({"reads": rows_of(5)}, timeout=10) == {"reads": answer(5)}
+    await lanes.close()
+
+
+async def test_a_detector_that_fails_at_anything_is_asked_no_more_and_then_tried() -> None:
+    broken, other = Broken("broken"), Reads("other")
+    lanes = Lanes([broken, other])
+    now = 0.0
+    lanes.breakers["broken"]._clock = lambda: now
+    for _ in range(5):
+        assert await cause_of(lanes, broken=rows_of(1)) == "detector_error"
+    assert state(lanes, "broken") == "open"
+    asked, seen = broken.asked, len(other.seen)
+    with pytest.raises(
+        CannotJudgeError, match="the detector broken does not work, and is tried again in 5 s"
+    ) as caught:
+        await lanes.judge({"broken": rows_of(1), "other": rows_of(2)}, timeout=10)
+    assert (caught.value.cause, broken.asked, len(other.seen)) == ("detector_error", asked, seen), "nobody is asked"
+    assert await lanes.judge({"other": rows_of(3)}, timeout=10) == {"other": [{"other.x": 0.003}]}
+    now = 5.0
+    assert await cause_of(lanes, broken=rows_of(1)) == "detector_error"
+    assert broken.asked == asked + 2, "with a file, and with a plain picture"
+    now = 14.9
+    assert await cause_of(lanes, broken=rows_of(1)) == "detector_error"
+    assert broken.asked == asked + 2
+    now, broken.works = 15.0, True
+    assert await lanes.judge({"broken": rows_of(7)}, timeout=10) == {"broken": [{"broken.x": 0.007}]}
+    assert state(lanes, "broken") == "closed"
+    await lanes.close()
+
+
+async def test_while_a_pass_does_not_come_back_nobody_waits_for_it() -> None:
+    detector = Reads()
+    lanes = Lanes([detector])
+    lane = lanes._lanes["reads"]
+    lane._stuck_after = 0.01
+    detector.gate = threading.Event()
+    first = asyncio.ensure_future(lanes.judge({"reads": rows_of(1)}, timeout=60))
+    await net.until(lambda: state(lanes, "reads") == "open")
+    with pytest.raises(CannotJudgeError, match="has not come back from a batch") as caught:
+        await lanes.judge({"reads": rows_of(2)}, timeout=60)
+    assert caught.value.cause == "timeout"
+    detector.gate.set()
+    await first
+    assert state(lanes, "reads") == "closed"
+    assert await lanes.judge({"reads": rows_of(2)}, timeout=10) == {"reads": answer(2)}
     await lanes.close()

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from nats.aio.msg import Msg
 
+from classifier.breaker import Breaker, BreakerSettings
 from classifier.remote.client import PATIENCE, Workers
 from classifier.remote.messages import (
     ANNOUNCED,
@@ -432,3 +433,41 @@ async def test_what_is_news_is_said_once(broker: Broker, caplog: pytest.LogCaptu
         await workers.ready(10)
         await asyncio.sleep(ANNOUNCED * 1.2)  # it announces itself again
     assert len([one for one in caplog.messages if "judges for us" in one]) == 1
+
+
+async def test_workers_that_keep_silent_are_waited_for_no_more_until_one_answers(broker: Broker) -> None:
+    silent, now = True, 0.0
+    async with (
+        answering(broker.url, lambda offer: None if silent else encode(Busy(NAME))) as offers,
+        door(broker.url) as workers,
+    ):
+        await speaking.known(workers, 1)
+        workers._breaker = Breaker("the pool", settings=BreakerSettings(row=1), clock=lambda: now)
+        await refused(workers, SILENCE + 1)
+        asked = len(offers)
+        error = await refused(workers, 60)
+        assert (error.cause, len(offers)) == ("no_worker", asked)
+        assert "the pool does not work, and is tried again in 5 s" in str(error)
+        now, silent = 5.0, False
+        assert (await refused(workers)).cause == "busy"
+        assert workers._breaker.state == "closed"
+
+
+async def test_who_has_too_little_time_tells_nothing_about_the_workers(broker: Broker) -> None:
+    """Nor does a worker that is slow: it goes on saying that it is there."""
+    async with working(broker.url, Sleeps(SILENCE + 0.5)), door(broker.url) as workers:
+        await speaking.known(workers, 1)
+        workers._breaker = Breaker("the pool", settings=BreakerSettings(row=1))
+        for timeout in (0.001, 0.01, SILENCE / 3):
+            assert (await refused(workers, timeout)).cause == "timeout"
+        assert await workers.judge(rows(1), timeout=30) == scores(rows(1))
+        assert workers._breaker.state == "closed"
+
+
+async def test_who_hears_nothing_within_its_time_tells_that(broker: Broker) -> None:
+    async with answering(broker.url, lambda offer: None), door(broker.url) as workers:
+        await speaking.known(workers, 1)
+        workers._breaker = Breaker("the pool", settings=BreakerSettings(row=1))
+        assert (await refused(workers, SILENCE * 0.8)).cause == "timeout"
+        assert (await refused(workers, 60)).cause == "timeout"
+        assert workers._breaker.state == "open"

@@ -24,6 +24,7 @@ async def test_without_a_worker_it_is_judged_here(broker: Broker, caplog: pytest
     here, there = Sleeps(), Sleeps()
     backend, workers = standing_in(broker.url, here)
     version = backend.version
+    assert set(backend.breakers) == {"clip", "workers"}
     assert await backend.ready(0) == {"clip": here.input}
     assert await backend.judge(rows(1), timeout=10) == scores(rows(1))
     assert await backend.judge(rows(2), timeout=10) == scores(rows(2))
