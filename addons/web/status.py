@@ -52,14 +52,14 @@ class Status:
         await (await self._answer(scope))(scope, receive, send)
 
     async def _answer(self, scope: Scope) -> Response:
-        path = scope["path"]
-        if path not in ("/healthz", "/readyz", "/metrics"):
+        path = scope["raw_path"]
+        if path not in (b"/healthz", b"/readyz", b"/metrics"):
             return PlainTextResponse("there is nothing here but /healthz, /readyz and /metrics\n", 404, NO_STORE)
         if scope["method"] not in ("GET", "HEAD"):
             return PlainTextResponse("GET it\n", 405, NO_STORE | {"Allow": "GET, HEAD"})
-        if path == "/healthz":
+        if path == b"/healthz":
             return PlainTextResponse("alive\n", headers=NO_STORE)
-        if path == "/metrics":
+        if path == b"/metrics":
             return Response(await self._figures(), media_type=CONTENT_TYPE_LATEST, headers=NO_STORE)
         return await self._ready(wants_json(scope["headers"]))
 

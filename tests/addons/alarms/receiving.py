@@ -104,8 +104,8 @@ async def hook(*answers: bytes, tls: ssl.SSLContext | None = None) -> AsyncItera
 
 @dataclass
 class Post:
-    """A mail server and what it was told. ``says``: its answer to a command (all of it in lower case, its first word, or ``DATA
-    END``), for others than the usual."""
+    """A mail server and what it was told. ``says``: its answers to commands (all of one in lower case, its first word,
+    or ``DATA END``) that are not the usual ones."""
 
     tls: ssl.SSLContext | None = None
     says: dict[str, str] = field(default_factory=dict)
