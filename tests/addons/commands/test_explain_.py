@@ -1,5 +1,6 @@
 import json
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -8,9 +9,11 @@ from click.testing import CliRunner, Result
 from addons.activitypub.references import MediaRef
 from addons.cli import main
 from addons.ledger import Ledger
+from addons.ledger.held import Outcome, Signer
 from addons.policy.words import Action, Cause, Decision, Door, Hit, Medium
 from classifier import HashMatch, JudgedFrame
-from tests.addons.ledger.samples import CONTEXT, FAILED, GOOD, JUDGED, MATCH, WALK, entry, write
+from tests.addons.ledger.deliveries import BOUNDS, new
+from tests.addons.ledger.samples import CONTEXT, FAILED, GOOD, JUDGED, MATCH, NOW, WALK, entry, write
 
 EVIL = "\x1b[2J\x9b1m\u202e\r\nforged: line"
 WHEN = {"clip.minor": ">0.5", "any": [{"hash.*": "=1"}, {"clip.drawn": ">0.9"}], "not": {"hash.ours": "<1"}}
@@ -201,3 +204,43 @@ def test_errors(url: str) -> None:
     assert "the ledger has no decision one\\u{1b}" in result.stderr
     assert run(url, "one", "--json", "--activity").exit_code == 2
     assert run(url).exit_code == 2
+
+
+def held(url: str) -> None:
+    hit = Hit(Action.HOLD, cause=Cause.TIMEOUT, medium=0)
+    write(
+        url,
+        entry(id="one", decision=Decision(Action.HOLD, hit, (hit,)), media=(FAILED,)),
+        entry(id="two", hold="one", started=NOW + timedelta(seconds=5)),
+    )
+    with Ledger.open(url, clock=lambda: NOW) as ledger:
+        assert ledger.holds.put(new("one", signer=Signer("unverified", reason=EVIL)), BOUNDS)
+
+
+def test_what_becomes_of_a_held_delivery_is_told(url: str) -> None:
+    held(url)
+    told = [" ".join(line.split()) for line in run(url, "one").stdout.splitlines()]
+    assert told[told.index("Held") + 1] == "Judged again 2026-03-01 12:00:05Z: drop (fediward explain two)"
+    assert "state to be judged, 0 tries so far" in told
+    assert "closes 2026-03-01 13:00:00Z: then it is dropped" in told
+    assert json.loads(run(url, "one", "--json").stdout)["held"]["state"] == "judging"
+
+
+@pytest.mark.parametrize("id", ["one", "two"])
+def test_the_outcome_of_a_hold_is_told_with_each_of_its_decisions(url: str, id: str) -> None:
+    held(url)
+    with Ledger.open(url, clock=lambda: NOW) as ledger:
+        assert ledger.holds.end("one", None, Outcome.DROPPED, "an admin dropped it" + EVIL, NOW)
+    shown = run(url, id).stdout
+    told = [" ".join(line.split()) for line in shown.splitlines()]
+    assert "outcome dropped (it did not reach the server), 2026-03-01 12:00:00Z" in told
+    assert any(line.startswith("remark an admin dropped it") for line in told)
+    assert ("Decision one held the delivery: fediward explain one" in told) is (id == "two")
+    assert all(line.isprintable() for line in shown.splitlines())
+    assert json.loads(run(url, id, "--json").stdout)["held"]["outcome"] == "dropped"
+
+
+def test_what_was_not_held_says_nothing_of_holds(url: str) -> None:
+    write(url, entry(id="one"))
+    assert "Held" not in run(url, "one").stdout
+    assert json.loads(run(url, "one", "--json").stdout)["held"] is None

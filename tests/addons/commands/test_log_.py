@@ -127,6 +127,12 @@ def test_observed_decisions_say_so_and_nothing_says_so(url: str) -> None:
     assert "drop (observe)" in run("--ledger", url).stdout
 
 
+def test_a_decision_on_a_held_delivery_says_so(url: str) -> None:
+    write(url, entry(id="two", hold="one"))
+    assert "drop (held)" in run("--ledger", url).stdout
+    assert json.loads(run("--ledger", url, "--json").stdout)["hold"] == "one"
+
+
 @pytest.mark.parametrize(
     ("words", "code", "told"),
     [

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import TimeoutError
 
 from addons.ledger import Ledger, LedgerError, Reader
 from addons.ledger.database import engine_for, parsed
@@ -138,3 +139,10 @@ def test_a_server_that_is_not_there() -> None:
         with pytest.raises(LedgerError, match="see that the server runs") as caught:
             opened("postgresql://ward:s3cret@127.0.0.1:1/ward")
         assert "s3cret" not in str(caught.value)
+
+
+def test_who_finds_no_connection_free_is_told_so_soon(tmp_path: Path) -> None:
+    engine = engine_for(parsed(f"sqlite:///{tmp_path}/l.db"), connections=1, crowded=0.05)
+    with engine.begin(), pytest.raises(TimeoutError, match="connection timed out"), engine.begin():
+        pass
+    engine.dispose()
