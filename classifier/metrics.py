@@ -54,7 +54,7 @@ class Metrics:
         )
         self._dropped = count("rows_dropped", "Rows never judged, since nobody waited any more", "detector")
         self._rows = level("rows_waiting", "Rows that wait for a forward pass", "detector")
-        self._breakers = level("breaker", "Whether what judges is asked: 0, or 1 while it is not (0.5: tried)", "name")
+        self._breakers = level("breaker", "Whether what judges is asked: 0, or 1 while it is not (0.5: tried)", "judge")
         self._stuck = level("stuck", "Forward passes that do not come back", "detector")
 
     def files(self, waiting: Callable[[], float], decoding: Callable[[], float], held: Callable[[], float]) -> None:

@@ -592,11 +592,11 @@ async def test_the_event_loop_goes_on(settings: ClassifierSettings) -> None:
 
 async def test_a_detector_that_does_not_work_is_said_by_name(bench: Bench) -> None:
     assert set(bench.engine.breakers) == {"reads", "other"}
-    assert (bench.engine.trouble(), bench.metric("breaker", name="reads")) == ("", 0.0)
+    assert (bench.engine.trouble(), bench.metric("breaker", judge="reads")) == ("", 0.0)
     lanes = bench.engine._backend
     assert isinstance(lanes, Lanes)
     lanes._lanes["reads"].breaker.trip("detector_error", "no device")
     assert bench.engine.trouble() == "the detector reads does not work, and is tried again in 5 s: no device"
-    assert (bench.metric("breaker", name="reads"), bench.metric("breaker", name="other")) == (1.0, 0.0)
+    assert (bench.metric("breaker", judge="reads"), bench.metric("breaker", judge="other")) == (1.0, 0.0)
     assert await cause_of(bench.start(b"x")) == "detector_error"
     assert bench.detector.passes == []
