@@ -25,11 +25,17 @@ def sqlite(tmp_path: Path, clock: Clock) -> Iterator[Ledger]:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def ledger(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> Iterator[Ledger]:
-    """One of each kind in turn."""
+def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Of an empty database, of each kind in turn."""
     if request.param == "sqlite":
-        address = f"sqlite:///{tmp_path / 'ledger.db'}"
-    else:
-        address = request.getfixturevalue("postgres_url")
+        return f"sqlite:///{tmp_path / 'ledger.db'}"
+    url = request.getfixturevalue("postgres_url")
+    assert isinstance(url, str)
+    return url
+
+
+@pytest.fixture
+def ledger(address: str, clock: Clock) -> Iterator[Ledger]:
+    """One of each kind in turn."""
     with Ledger.open(address, clock=clock) as opened:
         yield opened

@@ -39,7 +39,6 @@ async def test_down_until_a_probe_says_otherwise_and_asked_once_a_second() -> No
     probe, seconds = Probe(), Seconds()
     upstream = Upstream("http://127.0.0.1:1", probe, clock=seconds)
     upstream.note(False)
-    assert upstream.down
     assert await upstream.is_down()  # that it was noted is an answer
     assert probe.asked == 0
     seconds.now += 1
