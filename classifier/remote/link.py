@@ -56,6 +56,7 @@ class Link:
         self._joined = joined
         self._lost = lost
         self._task: asyncio.Task[None] | None = None
+        self._flushing: set[asyncio.Future[None]] = set()
         self._client: Client | None = None
         self.why = "not connected yet"
         """Why there is no connection."""
@@ -94,11 +95,22 @@ class Link:
         """Wait until the server has all that was sent. Raises LostError."""
         if self._client is None:
             raise LostError(self.why)
+        # Cancelled in the middle, nats-py would stop reading for good when the answer to its ping comes.
+        flushing = asyncio.ensure_future(self._client.flush())
+        self._flushing.add(flushing)
+        flushing.add_done_callback(self._flushed)
+        await asyncio.wait({flushing})
+        if flushing.cancelled():  # by nats-py, as it closes
+            raise LostError(self.why)
         try:
-            await self._client.flush()
+            flushing.result()
         except (nats.errors.Error, OSError) as error:
             raise LostError(_told(error)) from error
-        _heed_cancellation()
+
+    def _flushed(self, flushing: asyncio.Future[None]) -> None:
+        self._flushing.discard(flushing)
+        if not flushing.cancelled():
+            flushing.exception()  # whoever waited has it
 
     async def close(self) -> None:
         """Say what is left to say, and disconnect."""

@@ -291,3 +291,31 @@ async def test_many_losses_are_not_chased(tmp_path: Path) -> None:
         await asyncio.sleep(3)
         await made.close()
     assert 2 <= count <= 8
+
+
+async def test_who_goes_away_while_it_waits_for_the_server_does_not_end_the_connection(tmp_path: Path) -> None:
+    """nats-py stops reading for good where a flush was cancelled."""
+    heard = asyncio.Event()
+
+    async def note(message: object) -> None:
+        heard.set()
+
+    async def listens(client: Client) -> None:
+        await client.subscribe("a", cb=note)
+        await client.flush()
+
+    async with broker(tmp_path) as server:
+        made = Link(WorkersSettings(nats=(server.url,)), "test", listens, lambda: None)
+        made.start()
+        await net.until(lambda: made.up)
+        for steps in range(6):
+            flushing = asyncio.ensure_future(made.flush())
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            flushing.cancel()
+            assert await asyncio.gather(flushing, return_exceptions=True)
+        await net.until(lambda: not made._flushing)
+        await made.publish("a", b"b")
+        await made.flush()
+        await asyncio.wait_for(heard.wait(), 20)
+        await made.close()
