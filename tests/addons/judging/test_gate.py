@@ -11,6 +11,7 @@ import pytest
 from addons.activitypub.references import MediaRef
 from addons.fetching.client import FetchError
 from addons.judging import gate as gating
+from addons.judging.brake import Brake
 from addons.judging.gate import Gate, Passage, with_standings
 from addons.judging.judge import Judge
 from addons.ledger import Entry, Ledger, Reader, Search
@@ -315,3 +316,20 @@ async def test_nothing_allowed_looks_like_nothing(bench: Bench) -> None:
     await bench.bytes(BAD)
     await bench.entries()
     assert not (await bench.gate.bytes(CONTEXT, REF, BAD, timeout=5, encoded_again=True)).passes
+
+
+async def test_what_a_stopped_rule_matches_is_not_decided_yet(bench: Bench) -> None:
+    """With the brake on: 503 at a media door, never a placeholder and never passed; but what a list knows stays."""
+    now = 0.0
+    rules = [Rule("odd", SymbolTest("eyes.odd", "<", 0.5), Action.DROP), *bench.gate.policy.rules]
+    brake = Brake(rules, clock=lambda: now)
+    gate = Gate(Policy(rules, ON), bench.gate.judge, bench.ledger, brake=brake)
+    assert (await gate.bytes(CONTEXT, REF, GOOD, timeout=5)).action is Action.DROP
+    for number in range(200):
+        brake.judged(f"host{number % 5}.example", True)
+        brake.matched("odd", f"host{number % 5}.example", True)
+    passage = await gate.bytes(CONTEXT, REF, GOOD, timeout=5)
+    assert (passage.action, passage.undecided, passage.decision.rule) == (Action.HOLD, True, "odd")
+    assert (await gate.bytes(CONTEXT, REF, BAD, timeout=5)).undecided, "a strip is weaker than a hold"
+    now = 2 * 3600.0
+    assert (await gate.bytes(CONTEXT, REF, GOOD, timeout=5)).action is Action.DROP
