@@ -43,6 +43,11 @@ class Admits(Protocol):
         """Have a place among those that are judged, in this share's turn; BusyError where there is none in time."""
         ...
 
+    @property
+    def waiting(self) -> int:
+        """How many wait for theirs."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Case:

@@ -5,8 +5,9 @@ import hashlib
 import io
 import json
 import os
+import socket
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ from classifier.frames import MIN_PDQ_QUALITY
 from tests import net
 
 ACTOR = "https://remote.example/users/a"
+NOWHERE = "http://127.0.0.1:1"
+"""The server of a configuration that names none: what stands in for it in each test."""
 KNOWN = [{"name": "known", "when": {"hash.ours": 1}, "do": "drop"}]
 
 
@@ -45,7 +48,7 @@ def write_list(path: Path, *images: bytes) -> Path:
 def configured(folder: Path, hashes: Path, media: int, settings: Mapping[str, Any]) -> Config:
     """The configuration that ``settings`` make of the smallest one; media are fetched from this port of 127.*."""
     whole: dict[str, Any] = {
-        "server": {"upstream": "http://127.0.0.1:1", "listen": "127.0.0.1:2", "domains": ["example.org"]},
+        "server": {"upstream": NOWHERE, "listen": "127.0.0.1:2", "domains": ["example.org"]},
         "fetch": {"allow": ["127.0.0.0/8"], "ports": [media]},
         "classifier": {"clip": None, "nudity": None, "hashes": [{"name": "ours", "file": str(hashes)}]},
         "rules": KNOWN,
@@ -116,20 +119,33 @@ async def opened(
     queue: int = 100,
     early: bool = False,
     names: Resolver | None = None,
+    keeps: bool = False,
+    down: bool = False,
 ) -> AsyncIterator[Opened]:
     """Open a door with a server behind it and the configuration's ledger. ``engine`` is not closed.
 
     ``busy`` and ``queue`` are the ledger's: seconds to wait for its lock, entries that may wait. ``early``: what a list
     knows is judged no further (``classifier.stop_early``). ``names``: in place of the system's resolver.
+    ``keeps``: what is held is worked on, as while a service runs. ``down``: the server takes no connection.
     """
     async with contextlib.AsyncExitStack() as stack:
+        served = await stack.enter_async_context(net.upstream(answer))
+        if down:
+            unused = stack.enter_context(socket.socket())
+            unused.bind(("127.0.0.1", 0))
+            served.port = unused.getsockname()[1]
+        if str(config.server.upstream) == NOWHERE:
+            server = config.server.model_copy(update={"upstream": f"http://127.0.0.1:{served.port}"})
+            config = replace(config, server=server)
         ledger = stack.enter_context(Ledger.open(config.ledger.url, busy=busy, queue=queue))
         known = Known.load(config, ledger)
         service = Service.of(config, ledger, engine, known, early=early, names=names)
         stack.push_async_callback(service.delivering.close)
         inbox = service.inbox()
-        door = await stack.enter_async_context(net.door(inbox, answer))
-        yield Opened(door, inbox, service)
+        port = await stack.enter_async_context(net.running(served.port, [inbox]))
+        if keeps:
+            service.delivering.start()
+        yield Opened(net.Door(port, served), inbox, service)
         assert await inbox.drained(5)
         judging = (service.judge.in_flight, service.look_ahead.in_flight, inbox.judging)
         assert (service.budget.used, *judging) == (0, 0, 0, 0)
