@@ -112,13 +112,16 @@ def _bare(text: str) -> Iterator[Found]:
 # A tag never fails to match once its name stands there, so nothing is scanned twice.
 _TAG = re.compile(r"""<(/?)([a-z][^\s/>]*+)((?:=\s*+"[^"]*+"|=\s*+'[^']*+'|[^>])*+)""", re.IGNORECASE)
 # Media tags once more, wherever they stand: parsers disagree on quotes, comments and <textarea>.
-_MEDIA_TAG = re.compile(r"<(img|image|source|video|audio|embed|object|input)(?=[\s/])([^<>]*+)", re.IGNORECASE)
+_MEDIA_TAG = re.compile(r"<(img|image|feimage|source|video|audio|embed|object|input)(?=[\s/])([^<>]*+)", re.IGNORECASE)
 _ATTRIBUTE = re.compile(r"""([^\s"'>/=]++)(?:\s*+=\s*+("[^"]*+"|'[^']*+'|[^\s>]++))?""")
-_STYLE_URL = re.compile(r"""url\(\s*+["']?([^"')\s]++)""", re.IGNORECASE)
+_STYLE_URL = re.compile(r"""url\(\s*+["']?([^"')\s]++)|["']((?:https?:)?//[^"'\s]++)""", re.IGNORECASE)
+"""What a style shows: ``url(…)``, and strings that are URLs as in ``image-set('…' 1x)``."""
+_STYLE_ESCAPE = re.compile(r"\\(?:([0-9a-f]{1,6})\s?|([^\n]))", re.IGNORECASE)
 _MENTION = re.compile(r"(?:^|\s)(?:u-url|h-card|mention|hashtag)(?:$|\s)")
 _SHOWN_BY = {
     "img": ("src", "srcset", "data-src", "data-srcset", "data-lazy-src"),
     "image": ("src", "href", "xlink:href"),
+    "feimage": ("href", "xlink:href"),
     "source": ("src", "srcset"),
     "video": ("src", "poster"),
     "audio": ("src",),
@@ -177,9 +180,19 @@ def _shown(name: str, attributes: dict[str, str]) -> Iterator[Found]:
                 yield Found(url, shown=True)
     if "background" in attributes:
         yield Found(attributes["background"], shown=True)
-    if "url(" in attributes.get("style", "").lower():
-        for match in _STYLE_URL.finditer(attributes["style"]):
-            yield Found(match[1], shown=True)
+    if "(" in attributes.get("style", ""):
+        for match in _STYLE_URL.finditer(_STYLE_ESCAPE.sub(_of_style, attributes["style"])):
+            yield Found(match[1] or match[2], shown=True)
+    for media in _MEDIA_TAG.finditer(attributes.get("srcdoc", "")):
+        yield from _shown(media[1].lower(), attributes_of(media[2]))
+
+
+def _of_style(escape: re.Match[str]) -> str:
+    """https://drafts.csswg.org/css-syntax/#consume-escaped-code-point"""
+    if escape[2]:
+        return escape[2]
+    code = int(escape[1], 16)
+    return chr(code) if 0 < code <= 0x10FFFF else "\ufffd"
 
 
 # https://html.spec.whatwg.org/#parsing-a-srcset-attribute
@@ -262,7 +275,7 @@ def _destination(written: str) -> str:
 
 
 # --- bbcode (Friendica reads its own source again) -------------------------------------------------------------------
-_BBCODE_SHOWN = re.compile(r"\[(?:img|video|audio|media)(?:=([^\[\]\s]*+))?[^\[\]]*+\]([^\[\]\s]*+)", re.IGNORECASE)
+_BBCODE_SHOWN = re.compile(r"\[(?:img|video|audio|media)(?:=([^\[\]\s]*+))?[^\[\]]*+\]\s*+([^\[\]\s]*+)", re.IGNORECASE)
 _BBCODE_CARD = re.compile(r"\[(?:attachment|share)\b([^\[\]]*+)\]", re.IGNORECASE)
 _CARD_VALUE = re.compile(r"\b(url|link|image|preview|avatar)='([^']++)'")
 _CARD_NOISE = re.compile(r"\b(?:(?:publisher|author)_(?:url|img)|profile)='[^']*+'")

@@ -5,8 +5,14 @@ from urllib.parse import urljoin
 
 # What WHATWG URL parsers (Rust's `url`, browsers, Node) drop before they look: https://url.spec.whatwg.org/#url-parsing
 _DROPPED = re.compile(r"[\t\n\r]")
-_EDGES = "".join(map(chr, range(0x21)))
+# Python's requests, Elixir and JavaScript trim all kinds of spaces too.
+_EDGES = (
+    "".join(map(chr, range(0x21)))
+    + "\x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000\ufeff"
+    + "".join(map(chr, range(0x2000, 0x200C)))
+)
 _HTTP = re.compile(r"(https?):[/\\]*(?=[^/\\])", re.IGNORECASE)
+_AUTHORITY = re.compile(r"[^/?#]*+")
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:", re.IGNORECASE)
 _PLAIN = re.compile(r"https?://[a-z0-9][!-\[\]-~]*+\Z", re.IGNORECASE)
 _SPACE = re.compile(r"\s")
@@ -17,7 +23,8 @@ def fetchable(written: str, base: str | None) -> str | None:
 
     As written where it is a whole URL; resolved against ``base`` (the id of the object it stands in) only where
     relative; a protocol-relative one without a base is taken for https. Odd forms that lenient parsers mend
-    (``https:\\\\host``, ``https:/host``, line breaks inside) are mended as they do. Other schemes give None.
+    (``https:\\\\host``, ``https:/host``, line breaks inside) are mended as they do; but not a backslash before an
+    ``@``, which leads some to one host and some to another. Other schemes give None.
     """
     if _PLAIN.match(written):
         return written
@@ -55,4 +62,7 @@ def clean(text: str) -> str:
 
 
 def _mend(http: re.Match[str], url: str) -> str:
+    authority = _AUTHORITY.match(url, http.end())
+    if authority is not None and "@" in authority[0] and "\\" in authority[0]:
+        return url
     return f"{http[1]}://{url[http.end() :].replace('\\', '/')}"

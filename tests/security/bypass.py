@@ -36,9 +36,13 @@ BOTH = pytest.mark.parametrize("bad", [True, False], ids=["forbidden", "ordinary
 type Ending = str | int
 """``JUDGED``, ``HARMLESS``, a cause that drops both pictures' posts, or a status that refuses both."""
 
+NAMES = ("evil.example", "xn--bcher-kva.example")
+"""Hosts that the pictures lie on."""
+
 SETTINGS: dict[str, Any] = {
     "server": {"upstream": "http://127.0.0.1:1", "listen": "127.0.0.1:2", "domains": ["example.org"]},
     "budget": "60s",
+    "look_ahead": {"links": "never"},
     # What could not be judged is dropped at once, so that a row cannot pass for a failure of its own.
     "on": dict.fromkeys(("timeout", "no_worker", "busy", "fetch_failed", "detector_error"), "drop"),
 }

@@ -23,5 +23,5 @@ async def judges(folder: Path) -> AsyncIterator[Engine]:
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def world(folder: Path, judges: Engine) -> AsyncIterator[bypass.World]:
-    async with bypass.world(folder, judges) as made:
+    async with bypass.world(folder, judges, bypass.NAMES) as made:
         yield made

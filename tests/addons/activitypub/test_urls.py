@@ -60,3 +60,14 @@ def test_lone_surrogates_become_encodable() -> None:
 )
 def test_iris(written: str, is_one: bool) -> None:
     assert is_iri(written) is is_one
+
+
+@pytest.mark.parametrize("around", ["\xa0", "\ufeff", "\u2003\u3000", "\u2028\x85 \t", "\u200b"])
+def test_all_kinds_of_spaces_are_trimmed(around: str) -> None:
+    assert fetchable(f"{around}https://m.example/a{around}", None) == "https://m.example/a"
+
+
+@pytest.mark.parametrize("url", ["https://our.example\\@m.example/a", "http:\\\\our.example\\@m.example/a"])
+def test_what_leads_to_two_hosts_is_left_as_it_is(url: str) -> None:
+    assert fetchable(url, None) == url
+    assert fetchable("https://m.example\\a/@b", None) == "https://m.example/a/@b"
