@@ -12,6 +12,7 @@ COMMANDS = {
     "calibrate": "Find thresholds for a wanted rate of mistakes, from your own ordinary media.",
     "check": "Judge image files as the doors would and say what the policy does with them.",
     "config": "Check a configuration file, or print the commented example.",
+    "denials": "List the hosts and actors that rules denied for a while, and lift a denial.",
     "doctor": "Try every part of a configuration for real, and say what to mend.",
     "demo": "Run a little fediverse on this machine and watch fediward stop forbidden shapes.",
     "exchanges": "Fetch hash lists from NCMEC, StopNCII and the like by hand, and see when they were fetched.",

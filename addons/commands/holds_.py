@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from addons.commands import held
+from addons.commands.defaulting import DefaultGroup
 from addons.commands.reading import Trouble, console, ledger_options, ledger_url, open_reader, shown_time
 from addons.ledger import LedgerError
 from addons.ledger.clean import printable, printable_body, printable_json, without_payloads
@@ -25,18 +26,7 @@ BY = "an admin let it go"
 DROPPED = "an admin dropped it"
 
 
-class _Group(click.Group):
-    """``fediward holds`` alone, or with options only, is ``fediward holds list``."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Put the missing ``list`` before what is there."""
-        helps = ctx.help_option_names
-        if not args or (args[0].startswith("-") and args[0] not in helps):
-            args = ["list", *args]
-        return super().parse_args(ctx, args)
-
-
-@click.group("holds", cls=_Group)
+@click.group("holds", cls=DefaultGroup, default="list")
 def command() -> None:
     """List held deliveries, look at one, let one go or drop it.
 

@@ -1,11 +1,10 @@
 """Hosts and actors that rules denied for a while, in the ledger's database: all processes share them."""
 
-from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
-from sqlalchemy import Connection, Engine, Table, delete, or_, select
+from sqlalchemy import Connection, Engine, Table, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from addons.ledger.clean import bounded, key
@@ -15,8 +14,6 @@ from addons.ledger.tables import denial_hits, denials
 
 MOST = 100_000
 """Denials that are read at a time."""
-_AT_ONCE = 200
-"""Keys asked in one statement."""
 
 type DeniedKind = Literal["host", "actor"]
 
@@ -58,31 +55,17 @@ class Denials:
             )
 
     def lift(self, kind: DeniedKind, value: str) -> bool:
-        """Deny it no longer; whether it was denied."""
+        """Deny it no longer, and begin to count anew; whether it was denied."""
         with self._engine.begin() as connection:
-            mine = (denials.c.kind == kind) & (denials.c.key == key(value))
-            return bool(connection.execute(delete(denials).where(mine)).rowcount)
+            for table in (denial_hits, denials):
+                mine = (table.c.kind == kind) & (table.c.key == key(value))
+                gone = connection.execute(delete(table).where(mine)).rowcount
+        return bool(gone)
 
-    def denied(self, hosts: Collection[str], actors: Collection[str], now: datetime) -> list[Denied]:
-        """Those of these hosts and actors that are denied now."""
-        asked: list[tuple[DeniedKind, str]] = [("host", key(one)) for one in hosts]
-        asked += [("actor", key(one)) for one in actors]
-        found: list[Denied] = []
+    def current(self, now: datetime) -> list[Denied]:
+        """All that are denied now (:data:`MOST` of them), those that are denied longest first."""
         with self._reading.begin() as connection:
-            for start in range(0, len(asked), _AT_ONCE):
-                each = (
-                    (denials.c.kind == kind) & (denials.c.key == one) for kind, one in asked[start : start + _AT_ONCE]
-                )
-                rows = connection.execute(select(denials).where(denials.c.until > now, or_(*each))).all()
-                found += [Denied(row.kind, row.value, row.until, row.by, row.reason) for row in rows]
-        return found
-
-    def current(self, now: datetime, limit: int = MOST) -> list[Denied]:
-        """All that are denied now, those that are denied longest first."""
-        wanted = select(denials).where(denials.c.until > now).order_by(denials.c.until.desc()).limit(limit)
-        with self._reading.begin() as connection:
-            rows = connection.execute(wanted).all()
-        return [Denied(row.kind, row.value, row.until, row.by, row.reason) for row in rows]
+            return current(connection, now, MOST)
 
     def hit(self, rule: str, kind: DeniedKind, value: str, now: datetime, *, within: timedelta, hits: int) -> int:
         """Count that ``rule`` applied to what this host or actor sent: how often ``within`` that time, this included.
@@ -103,6 +86,12 @@ class Denials:
             times = sorted([one for one in known if one > since] + [now.timestamp()])[-hits:]
             connection.execute(denial_hits.update().where(same).values(times=times, until=until))
         return len(times)
+
+
+def current(connection: Connection, now: datetime, limit: int) -> list[Denied]:
+    """The hosts and actors that are denied now, those that are denied longest first."""
+    wanted = select(denials).where(denials.c.until > now).order_by(denials.c.until.desc(), denials.c.key).limit(limit)
+    return [Denied(row.kind, row.value, row.until, row.by, row.reason) for row in connection.execute(wanted).all()]
 
 
 def _insert(connection: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:

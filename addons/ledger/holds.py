@@ -114,12 +114,6 @@ class Holds:
             free = {"worker": None, "lease": None, "attempts": holds.c.attempts - 1}
             connection.execute(update(holds).where(mine).values(free))
 
-    def still_mine(self, id: str, worker: str) -> bool:
-        """Whether the worker has the claim and its lease has not run out: to be asked right before sending."""
-        mine = (holds.c.id == id) & (holds.c.worker == worker) & holds.c.state.in_(PENDING)
-        with self._reading.begin() as connection:
-            return bool(connection.scalar(select(exists().where(mine, holds.c.lease > self._clock()))))
-
     def permit(self, id: str, worker: str | None, *, unjudged: bool = False, detail: str = "") -> bool:
         """It may be replayed, now, by whoever claims it: from JUDGING or WAITING to REPLAYING. False: it may not.
 
@@ -148,7 +142,7 @@ class Holds:
         rule: str | None = None,
         state: HoldState | None = None,
     ) -> bool:
-        """Give it back until ``due``, or until its window closes where that comes first. False: it is not the worker's.
+        """Give it back until ``due``, or until its window closes, unless it is permitted. False: not the worker's.
 
         What is not None is changed with it; ``urls``: those that it waits for now. It goes behind its share's others.
         """
@@ -162,7 +156,8 @@ class Holds:
                 "lease": None,
             }
             # What has closed already must not come round at once, without end.
-            changed["due"] = due if row.closes <= self._clock() else min(due, row.closes)
+            late = row.state == HoldState.REPLAYING or row.closes <= self._clock()
+            changed["due"] = due if late else min(due, row.closes)
             if state is not None and state != row.state:
                 changed |= {"state": state, "attempts": 0}
             if then is not None:

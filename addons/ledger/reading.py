@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from sqlalchemy import URL, Connection, Engine, Select, select
 
-from addons.ledger import hold_reading
+from addons.ledger import denials, hold_reading
 from addons.ledger.clean import bounded, bounded_url, key
 from addons.ledger.database import BUSY, engine_for, must_exist, parsed
 from addons.ledger.entry import BODY, ID, Entry
@@ -138,6 +138,11 @@ class Reader:
         """The head and body of a held delivery, while it is held."""
         with self._connected() as connection:
             return hold_reading.request(connection, id)
+
+    def denied(self, now: datetime, limit: int) -> list[denials.Denied]:
+        """The hosts and actors that rules have denied for a while, those that are denied longest first."""
+        with self._connected() as connection:
+            return denials.current(connection, now, limit)
 
     def close(self) -> None:
         """Close the connections."""

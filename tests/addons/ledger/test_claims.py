@@ -230,7 +230,7 @@ def test_a_crashed_worker_is_taken_over_and_its_word_counts_no_more(holds: Holds
     assert claim(holds, "next") == []
     [held] = claim(holds, "next", after=LEASE)
     assert held.attempts == 1
-    assert not holds.still_mine("one", "crashed")
+    assert holds.renew(["one"], "crashed", NOW + LEASE, LEASE) == set()
     assert not holds.end("one", "crashed", Outcome.REPLAYED, "", NOW)
     assert holds.end("one", "next", Outcome.REPLAYED, "", NOW)
 

@@ -52,7 +52,7 @@ def _holds() -> None:
         sa.Column("ended", time),
     )
     op.create_index("holds_id", "holds", ["id"], unique=True)
-    op.create_index("holds_turn", "holds", ["state", "turn", "seq", "due", "lease"])
+    op.create_index("holds_turn", "holds", ["state", "turn", "seq", "due", "lease", "closes"])
     op.create_index("holds_share", "holds", ["state", "share", "turn", "size"])
     op.create_index("holds_signer", "holds", ["state", "signer_state", "size"])
     op.create_index("holds_same", "holds", ["same", "state"])
