@@ -30,7 +30,7 @@ from addons.judging.brake import Brake
 from addons.judging.exchanges import child
 from addons.judging.exchanges.schedule import Exchanges
 from addons.judging.gate import Gate
-from addons.judging.judge import Judge
+from addons.judging.judge import Judge, Judges
 from addons.judging.lookahead import LookAhead
 from addons.judging.looking import Scope
 from addons.judging.stable import StableUrls, origin_urls
@@ -111,20 +111,24 @@ class Service:
         urls: StableUrls | None = None,
         watched: bool = False,
         names: Resolver | None = None,
+        judges: Judges | None = None,
     ) -> "Service":
         """A service of parts that are there. ``early``: what a list knows is judged no further; ``watched``: with its
-        :attr:`health`; ``names``: in place of the system's resolver."""
+        :attr:`health`; ``names``: in place of the system's resolver; ``judges``: in place of ``engine``, where a slow
+        or a broken one is shown."""
         policy, budget = config.policy(), MemoryBudget(config.limits.memory)
         ledger.note_policy(policy.version, asked(policy.rules))
         settings = fetch_settings(config)
         fetcher = Fetcher(settings, budget, resolver=names)
-        judge = Judge(fetcher, engine, stop=settler(config.rules) if early else None)
+        judge = Judge(fetcher, judges or engine, stop=settler(config.rules) if early else None)
         look_ahead = LookAhead(fetcher, judge, scope_of(config))
         brake = Brake(policy.rules, config.brake) if config.brake is not None else None
         gate = Gate(policy, judge, ledger, software=config.server.software, brake=brake)
         health = Health(config, engine, ledger, budget) if watched else None
-        if health is not None and brake is not None:
-            health.brakes(brake)
+        if health is not None:
+            health.fetches(fetcher)
+            if brake is not None:
+                health.brakes(brake)
         rules = rules_of(config, policy, budget)
         delivering = Delivering(
             config,
