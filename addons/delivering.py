@@ -34,6 +34,7 @@ from addons.senders.keys import Keys
 from addons.senders.lists import Lists
 from addons.senders.shares import Shares
 from addons.senders.verifying import Verifier
+from addons.timing import TimedHolder, TimedReplayer, TimedVerifier
 
 STOPPING = 10.0
 """Seconds that what is being replayed or written down may take to end, when we are stopped."""
@@ -91,13 +92,15 @@ class Delivering:
         self._keys = Keys(keys, plain=config.fetch.allow)
         fair = Fair(config.limits.deliveries, Shares(config.senders.weights, config.limits.unverified))
         self.deciding = Deciding(scope, rules, policy, look_ahead, ledger, fair, brake=brake, denials=known.denials)
-        self.signers = Signers(Verifier(self._keys), known.lists, known.denials)
-        replayer = Replayer(upstream)
+        verifier, replayer = Verifier(self._keys), Replayer(upstream)
+        self.signers = Signers(
+            TimedVerifier(health.metrics, verifier) if health else verifier, known.lists, known.denials
+        )
         self.upstream = Upstream(upstream, replayer.reachable)
         self.keeper = Keeper(
             ledger.holds,
             Reassess(self.deciding),
-            replayer,
+            TimedReplayer(health.metrics, replayer) if health else replayer,
             self.upstream,
             KeeperSettings(judging=holds.judging, replays=holds.replays),
             on_outcome=self._ended,
@@ -105,12 +108,12 @@ class Delivering:
         )
         bounds = Bounds(holds.count, holds.bytes, holds.host_count, holds.host_bytes, config.limits.unverified)
         self._holder = Holder(ledger.holds, bounds, stored=self._stored, seconds=COMMIT)
-        self.holding = Holding(
-            policy, self._holder, known.order, self.upstream, window(config.server.software, holds.window)
-        )
+        stores = TimedHolder(health.metrics, self._holder) if health else self._holder
+        self.holding = Holding(policy, stores, known.order, self.upstream, window(config.server.software, holds.window))
         self._started = False
         if health is not None:
             health.keeps(self.keeper, self.upstream)
+            health.decides(self.deciding)
             self.signers.skew = health.watching.skew
 
     def start(self) -> None:

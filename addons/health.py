@@ -1,5 +1,6 @@
 """How one process is: its metrics, its readiness, what is watched and who is told."""
 
+import functools
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Protocol
@@ -11,6 +12,7 @@ from addons.alarms.certificates import certificates
 from addons.alarms.targets import targets
 from addons.alarms.watching import Bounds, Sources, Watching
 from addons.fetching.budget import MemoryBudget
+from addons.fetching.client import Fetcher
 from addons.holding.windows import window
 from addons.ledger.held import Totals
 from addons.ledger.ledger import Ledger
@@ -44,6 +46,29 @@ class Reached(Protocol):
         ...
 
 
+class Admits(Protocol):
+    """What lets deliveries in to be judged."""
+
+    @property
+    def waiting(self) -> int:
+        """How many wait for their turn."""
+        ...
+
+
+class Decides(Protocol):
+    """What decides on deliveries."""
+
+    @property
+    def judging(self) -> int:
+        """Deliveries whose media are being judged."""
+        ...
+
+    @property
+    def fair(self) -> Admits:
+        """Who lets them in."""
+        ...
+
+
 class Brakes(Protocol):
     """What stops rules."""
 
@@ -54,11 +79,12 @@ class Brakes(Protocol):
 
 
 class Health:
-    """Belongs to one event loop. Parts that come later are told to it: :meth:`keeps`, :meth:`brakes`."""
+    """Belongs to one event loop. Parts that come later are told to it: :meth:`keeps`, :meth:`decides`, :meth:`brakes`,
+    :meth:`fetches`."""
 
     def __init__(self, config: Config, engine: Engine, ledger: Ledger, budget: MemoryBudget) -> None:
         """The decisions of ``ledger`` are counted from now on."""
-        self.metrics = Metrics()
+        self.metrics = Metrics([rule.name for rule in config.rules])
         self.alarms = Alarms(list(targets(config.alarms)), every=config.alarms.every)
         self.readiness = Readiness(
             [
@@ -93,6 +119,18 @@ class Health:
         """Who works on the holds, and what is known of the server behind."""
         self._keeper, self._upstream = keeper, upstream
         self.readiness.add("keeper", lambda: _keeper(keeper))
+
+    def decides(self, deciding: Decides) -> None:
+        """What decides on deliveries."""
+        judged, waiting = lambda: deciding.judging, lambda: deciding.fair.waiting
+        self.metrics.watch(
+            Reading("fediward_deliveries_judging", "Deliveries whose media are judged now", judged),
+            Reading("fediward_deliveries_waiting", "Deliveries that wait for their turn to be judged", waiting),
+        )
+
+    def fetches(self, fetcher: Fetcher) -> None:
+        """What fetches media and pages."""
+        fetcher.took = functools.partial(self.metrics.stage, "fetch")
 
     def brakes(self, brake: Brakes) -> None:
         """What stops rules."""

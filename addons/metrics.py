@@ -3,7 +3,7 @@ microsecond each, and levels that are read when somebody asks."""
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,14 +13,17 @@ from prometheus_client.registry import Collector
 
 logger = logging.getLogger(__name__)
 
-type Stage = Literal["verify", "fetch", "judge", "decision", "hold", "replay"]
-"""``decision``: from a request's end to its decision, the others within; ``hold``: until a hold is on the disk."""
+type Stage = Literal["verify", "fetch", "decision", "hold", "replay"]
+"""``verify`` a signature, its key fetched if need be; ``fetch`` one medium, page or object; ``decision``: from a
+request's end to its decision, these two within; ``hold``: until a hold is on the disk. Of judging the classifier tells.
+"""
 type Levels = Mapping[tuple[str, ...], float]
 """Label values to a level."""
 
 CHILDREN = 10_000
 """Combinations of labels that a counter may have: rules are the admin's, and some have thousands; the rest is "other".
 """
+DENIED = "denied"
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 4.0, 8.0, 15.0, 30.0, 60.0)
 
 
@@ -42,7 +45,10 @@ class Metrics:
     No label is ever anything that strangers choose: no host, no actor, no URL.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, rules: Collection[str] | None = None) -> None:
+        """``rules``: the names that there are; None: whatever is said. Any other names a line of a deny list, or who
+        is denied for a while: ``denied``."""
+        self._rules = None if rules is None else frozenset(rules)
         self.registry = CollectorRegistry()
         self._lock = threading.Lock()
         self._counts: dict[tuple[str, str, str, str], int] = {}
@@ -76,6 +82,8 @@ class Metrics:
     ) -> None:
         """Count a decision: one delivery, fetch or upload. ``action``: or what the ledger's counters call it;
         ``seconds``: that it took, where something was judged."""
+        if rule and self._rules is not None and rule not in self._rules:
+            rule = DENIED
         key = (door, action, rule or "", cause or "")
         with self._lock:
             count = self._counts.get(key, 0)

@@ -227,8 +227,8 @@ class Lanes:
         return "\n".join(said for lane in self._lanes.values() if (said := lane.trouble()))
 
     async def unable(self) -> str:
-        """The same: a judgement needs every detector."""
-        return self.trouble()
+        """What is wrong with any, or which one is not asked: a judgement needs every detector."""
+        return "\n".join(filter(None, (self.trouble(), *(one.trouble() for one in self.breakers.values()))))
 
     @property
     def known(self) -> None:

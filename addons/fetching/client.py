@@ -5,6 +5,7 @@ import functools
 import io
 import os
 import ssl
+import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import aclosing, contextmanager
 
@@ -95,6 +96,10 @@ def _given_back(lease: Lease) -> Iterator[None]:
         raise
 
 
+def _nobody(seconds: float) -> None:
+    """Nobody counts."""
+
+
 class Fetcher:
     """Fetches URLs that strangers wrote.
 
@@ -119,6 +124,8 @@ class Fetcher:
         self._slots = Slots(
             per_host=settings.per_host, total=settings.total, queue=settings.queue, shares=settings.shares
         )
+        self.took: Callable[[float], None] = _nobody
+        """Is told how many seconds each fetch took."""
 
     async def get(
         self, url: str, *, timeout: float, accept: str | None = None, waiting: Waiting | None = None, share: str = ""
@@ -135,7 +142,7 @@ class Fetcher:
         """
         trail = Trail(url, waiting=waiting or Waiting(), share=share)
         lease = self._budget.take(0)
-        with _given_back(lease), _told(trail, timeout):
+        with self._timed(), _given_back(lease), _told(trail, timeout):
             if is_data_url(url):
                 return self._from_data_url(url, lease)
             headers = {"Accept": accept or self.settings.accept, "Accept-Encoding": self.settings.accept_encoding}
@@ -158,7 +165,7 @@ class Fetcher:
         trail = Trail(url, waiting=waiting or Waiting(), share=share)
         lease = self._budget.take(0)
         ordinary = {"Accept": self.settings.accept, "Accept-Encoding": self.settings.accept_encoding}
-        with _given_back(lease), _told(trail, timeout):
+        with self._timed(), _given_back(lease), _told(trail, timeout):
             async with asyncio.timeout(timeout):
                 return await self._follow(url, {**ordinary, **headers}, trail, Beginning(most, lease).read)
 
@@ -173,10 +180,18 @@ class Fetcher:
         trail = Trail(url, waiting=waiting or Waiting(), share=share)
         lease = self._budget.take(0)
         reading = Reading((0, FIRST), None, self.settings.max_bytes, lease)
-        with _given_back(lease), _told(trail, timeout):
+        with self._timed(), _given_back(lease), _told(trail, timeout):
             async with asyncio.timeout(timeout):
                 piece = await self._follow(url, self._for_range(reading), trail, reading.read)
         return InParts(piece, lease, functools.partial(self._piece, share), self.settings.max_bytes)
+
+    @contextmanager
+    def _timed(self) -> Iterator[None]:
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.took(time.perf_counter() - began)
 
     async def _piece(
         self,

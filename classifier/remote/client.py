@@ -186,7 +186,7 @@ class Workers:
             await self.ready(0.0)
         except CannotJudgeError as error:
             return str(error)
-        return self.trouble()
+        return self.trouble() or self._breaker.trouble()
 
     async def close(self) -> None:
         """Disconnect. Who still waits gets ``no_worker``."""

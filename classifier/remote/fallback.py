@@ -55,7 +55,7 @@ class Fallback:
 
     async def unable(self) -> str:
         """Why neither can judge now, for a person; empty if one can."""
-        return self._local.trouble() and await self._workers.unable()
+        return await self._local.unable() and await self._workers.unable()
 
     @property
     def known(self) -> int:

@@ -13,13 +13,16 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from addons.health import held_readings
-from addons.ledger.held import HoldState, Totals
+from addons.ledger.held import Bounds, HoldState, Totals
 from addons.metrics import family
 from addons.opening import Doors, plans
 from addons.service import Service
+from addons.web import status
+from classifier.breaker import Breaker
 from tests import net, pictures
 from tests.addons.alarms.receiving import hook
 from tests.addons.doors.opened import configured, create, write_list
+from tests.addons.ledger import deliveries
 from tests.drawing import encode, textured
 
 FORBIDDEN, ORDINARY = encode(textured(1)), encode(textured(2))
@@ -87,9 +90,12 @@ async def test_decisions_of_a_door_are_counted(tmp_path: Path) -> None:
     key = (("action", "drop"), ("cause", ""), ("door", "inbox"), ("rule", "known"))
     assert told["fediward_deliveries_total", key] == 1
     assert told["fediward_stage_seconds_count", (("stage", "decision"),)] == 1
+    assert told["fediward_stage_seconds_count", (("stage", "fetch"),)] == 1
+    assert told["fediward_stage_seconds_count", (("stage", "verify"),)] == 1
+    assert told["fediward_deliveries_judging", ()] == 0
     # Labels are ours, never a stranger's.
     assert {name for _, labels in told for name, _ in labels} <= {
-        *("door", "action", "rule", "cause", "stage", "state", "outcome", "le", "detector", "name"),
+        *("door", "action", "rule", "cause", "stage", "state", "outcome", "le", "detector", "judge"),
     }
     assert not any("127.0.0.1" in value or "remote.example" in value for _, labels in told for _, value in labels)
 
@@ -116,6 +122,46 @@ async def test_a_list_that_cannot_be_read_again_is_a_warning(tmp_path: Path) -> 
         (tmp_path / "hashes.csv").write_text(kept)
         service.engine.lists.reload_if_changed()
         assert "lists: ok" in (await client.get("/readyz")).text
+
+
+async def test_a_detector_that_is_broken(tmp_path: Path) -> None:
+    async with opened(tmp_path, classifier={"clip": None, "nudity": {}}, rules=[]) as (service, client, _):
+        assert (await client.get("/readyz")).status_code == 200
+        breaker = service.engine.breakers["nudity"]
+        assert isinstance(breaker, Breaker)
+        breaker.trip("detector_error", "CUDA error")
+        answer = await client.get("/readyz")
+        assert answer.status_code == 503
+        line = next(line for line in answer.text.splitlines() if line.startswith("detectors: not ready: "))
+        assert "CUDA error" in line
+        assert (await figures(client))["fediward_classifier_breaker", (("judge", "nudity"),)] == 1
+        breaker.succeeded()
+        assert (await client.get("/readyz")).status_code == 200
+
+
+async def test_what_is_held(tmp_path: Path) -> None:
+    async with opened(tmp_path) as (service, client, _):
+        service.ledger.holds.put(deliveries.new("A", body=b"x" * 100), Bounds(10, 10_000, 10, 10_000))
+        told = await figures(client)
+    assert told["fediward_holds", (("state", "judging"),)] == 1
+    assert told["fediward_holds_bytes", ()] == 100 + len(deliveries.HEAD)
+    assert told["fediward_holds_oldest_seconds", ()] > 0
+    assert told["fediward_upstream_down", ()] == 0
+
+
+async def test_a_rule_that_the_brake_stops(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with opened(tmp_path) as (service, client, _):
+        assert not [name for name, _ in await figures(client) if name == "fediward_brake_stopped"]
+        assert service.health is not None
+        monkeypatch.setattr(service.health, "_brake", Stopped())
+        monkeypatch.setattr(status, "FRESH", 0.0)
+        assert (await figures(client))["fediward_brake_stopped", (("rule", "explicit"),)] == 1
+
+
+class Stopped:
+    """A brake that has stopped a rule."""
+
+    stopped = frozenset({"explicit"})
 
 
 async def test_workers_elsewhere_of_which_there_is_none(tmp_path: Path) -> None:

@@ -53,6 +53,17 @@ def test_a_rule_of_any_name_is_one_label() -> None:
     assert told(one)[delivery("inbox", "drop", 'nasty"}\n# TYPE evil counter\nevil 1')] == 1
 
 
+def test_whom_a_list_denies_is_no_label() -> None:
+    """The line of a deny list names the host, and lists have thousands."""
+    one = Metrics(["known"])
+    for rule in ("known", "senders.deny, block.csv line 7: evil.example", "the host evil.example is denied until then"):
+        one.delivery("inbox", "reject", rule)
+    found = told(one)
+    assert found[delivery("inbox", "reject", "known")] == 1
+    assert found[delivery("inbox", "reject", "denied")] == 2
+    assert "evil.example" not in one.text().decode()
+
+
 def test_nothing_is_lost_between_threads() -> None:
     one = Metrics()
 
