@@ -50,7 +50,8 @@ def configurations() -> Iterator[dict[str, object]]:
 
 @pytest.mark.parametrize("document", configurations(), ids=lambda one: "+".join(one))
 def test_every_configuration_is_valid(document: dict[str, object], tmp_path: Path) -> None:
-    (tmp_path / "hashes.csv").touch()
+    for listed in ("hashes.csv", "blocked-hosts.csv"):
+        (tmp_path / listed).touch()
     whole = yaml.safe_dump(LEAST | document)
     config = parse(whole.encode(), path=tmp_path / "config.yaml", env=ENV)
     assert [warning for warning in config.warnings if "observe keeps nothing out" not in warning.message] == []
