@@ -53,12 +53,23 @@ class _Finder:
             self.enter(item, depth + 1)
         for name in _QUOTES & held.keys():
             self._name(held[name])
+        for tag in held.get("tag", ()):
+            self._tag(tag)
         if "Move" in types:
             self._name(held.get("target", ()))
         if not types.isdisjoint(BRINGING):
             self._name(held.get("object", ()))
             for each in held.get("object", ()):
                 self.enter(each, depth + 1)
+
+    def _tag(self, tag: object) -> None:
+        """A link to an object, as Pleroma quotes by (FEP-e232)."""
+        if not isinstance(tag, dict):
+            return
+        held = {name: value for key, value in tag.items() for name in self._keys.names(key)}
+        said = " ".join(one for one in values(held.get("mediatype")) if isinstance(one, str)).lower()
+        if "activity+json" in said or "ld+json" in said:
+            self._name(values(held.get("href")))
 
     def _name(self, named: Iterable[object]) -> None:
         """Strings, and objects that say no more than their id; the walk leaves out what says more."""

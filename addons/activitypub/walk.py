@@ -229,9 +229,11 @@ class _Walker:
         elif role == "page":
             if scope.linked:
                 self._link(url, path)
-        elif not scope.tracker:
+        else:
             # A video's files say that they are files; servers pick them by that, so a page or JSON is none.
             described = scope.media_type.partition(";")[0].strip().lower()
+            if scope.tracker and described != "text/html":
+                return
             if described in ("", "application/octet-stream"):
                 self._found_media(url, scope.kind, path, scope)
             if described in ("", "text/html"):

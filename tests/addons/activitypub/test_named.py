@@ -86,3 +86,18 @@ def test_at_and_past_the_depth(depth: int, found: list[str]) -> None:
     for _ in range(8):
         document = activity("Announce", document)
     assert named(document, depth) == found
+
+
+@pytest.mark.parametrize(
+    ("tag", "found"),
+    [
+        ({"mediaType": "application/activity+json"}, True),
+        ({"mediaType": 'application/LD+json; profile="x"', "name": "RE: x"}, True),
+        ({"mediaType": ["text/html", "application/activity+json"]}, True),
+        ({"mediaType": "text/html"}, False),
+        ({}, False),
+    ],
+)
+def test_a_tag_may_name_what_is_quoted(tag: dict[str, Any], found: bool) -> None:
+    link = {"type": "Link", "href": OTHER} | tag
+    assert named(activity("Create", NOTE | {"tag": ["x", link]})) == ([OTHER] if found else [])

@@ -208,3 +208,15 @@ def test_every_url_in_a_media_position_is_found_under_repeated_keys_too(
     inner = "{" + _pairs(place, [wrapped.format(json.dumps(url)) for url in urls]) + "}"
     found = raw(around.format(inner))
     assert {ref.url for ref in found.media} == set(urls)
+
+
+def test_a_page_that_calls_itself_a_tracker_is_one() -> None:
+    tracker = {"type": "Link", "rel": ["tracker", "http"], "href": U}
+    assert walked({"type": "Video", "url": [tracker]}).links == ()
+    assert [link.url for link in walked({"type": "Video", "url": [tracker | {"mediaType": "text/html"}]}).links] == [U]
+
+
+def test_a_named_object_may_have_text_in_its_name() -> None:
+    assert media({"type": "Create", "object": {"type": "Note", "id": ID, "name": f"![]({U})"}}) == [
+        ("inline", U, "/object/name")
+    ]

@@ -1,5 +1,6 @@
 """Answers of hosts that mean one thing to the fetch door and another to who gets them."""
 
+import asyncio
 import gzip
 import zlib
 
@@ -8,7 +9,7 @@ import pytest
 from classifier import media_type_of
 from tests import net
 from tests.addons.doors.conftest import OpenDoor
-from tests.addons.doors.fetched import FORBIDDEN, PAGE, Host, is_placeholder, said
+from tests.addons.doors.fetched import FORBIDDEN, ORDINARY, PAGE, Host, is_placeholder, said
 from tests.drawing import encode, textured
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -59,6 +60,33 @@ async def test_gotosocial_gets_no_picture_behind_other_bytes(
         assert is_placeholder(await door.get("/behind"))
         assert (await door.get("/page")).content == PAGE * 10
         await door.entries(1)
+
+
+@pytest.mark.parametrize("claim", ["image/png", "text/html", "application/octet-stream", "application/activity+json"])
+async def test_a_host_that_shows_an_ordinary_picture_first(open_door: OpenDoor, remote: Host, claim: str) -> None:
+    """Whatever was looked at before, these very bytes are judged."""
+    answers = [said(ORDINARY, claim), said(FORBIDDEN, claim)] * 2
+
+    async def cloaking(_: net.Received, writer: asyncio.StreamWriter) -> None:
+        writer.write(answers.pop(0))
+
+    remote.put("/cloaked", cloaking)
+    async with open_door() as door:
+        for _ in range(2):
+            assert (await door.get("/cloaked")).content == ORDINARY
+            assert FORBIDDEN[50:150] not in (await door.get("/cloaked")).content
+        await door.entries(4)
+
+
+@pytest.mark.parametrize(
+    "header", ["Range: bytes=0-99", "Range: bytes=50-", "Range: bytes=-99\r\nIf-Range: x", "TE: gzip"]
+)
+async def test_no_header_of_the_servers_brings_it_in_pieces(open_door: OpenDoor, header: str, remote: Host) -> None:
+    at = f"remote.example:{remote.port}"
+    async with open_door() as door, net.client(door.port) as client:
+        await client.send(f"GET http://{at}/forbidden.png HTTP/1.1\r\nHost: {at}\r\n{header}\r\n\r\n".encode())
+        _, _, answer = await client.response()
+        assert FORBIDDEN[50:100] not in answer
 
 
 def video_and_deflate(rest: bytes) -> bytes:
