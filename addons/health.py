@@ -154,7 +154,7 @@ class Health:
         config, holds = self._config, self._config.holds
         longest = window(config.server.software, holds.window).total_seconds()
         return Sources(
-            judges=engine.trouble,
+            judges=lambda: _judging(engine),
             ledger=lambda: ledger.trouble,
             upstream=self._unreached,
             brake=lambda: sorted(self._brake.stopped) if self._brake else (),
@@ -205,6 +205,11 @@ def held_readings(totals: Totals, now: Callable[[], datetime]) -> list[Reading]:
             lambda: 0.0 if oldest is None else (now() - oldest).total_seconds(),
         ),
     ]
+
+
+async def _judging(engine: Engine) -> str:
+    """Why nothing can be judged, or else what is wrong all the same; the first to ask has workers looked for."""
+    return await engine.unable() or engine.trouble()
 
 
 async def _detectors(engine: Engine) -> Check:

@@ -14,7 +14,7 @@ class AlarmKind(StrEnum):
     LIMIT_TRIPPED = "limit_tripped"
     """A rule matched so much that its new matches are held (``brake``)."""
     NO_WORKER = "no_worker"
-    """Nothing can be judged."""
+    """Nothing can be judged, or only in another place than it should be."""
     HOLDS_GROWING = "holds_growing"
     LEDGER = "ledger"
     CLOCK = "clock"
@@ -30,7 +30,7 @@ class AlarmKind(StrEnum):
 
 _ABOUT = {
     AlarmKind.LIMIT_TRIPPED: "a rule matched too much",
-    AlarmKind.NO_WORKER: "nothing can be judged",
+    AlarmKind.NO_WORKER: "judging does not work as it should",
     AlarmKind.HOLDS_GROWING: "held deliveries pile up",
     AlarmKind.LEDGER: "the ledger cannot be written",
     AlarmKind.CLOCK: "the clock is wrong",

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -22,7 +22,7 @@ EVERY = 5.0
 """Seconds between two looks; certificates are looked at each hour."""
 CERTIFICATES_EVERY = 3600.0
 PATIENCE = 10.0
-"""Seconds that the ledger's database may take to say what is held; longer is no trouble of the holds'."""
+"""Seconds that one of them may take to say how it is; longer tells nothing of it (what is held, the database says)."""
 NO_WORKER, LEDGER, UPSTREAM = 60.0, 30.0, 60.0
 """Seconds that these must last."""
 FULL = 0.8
@@ -61,6 +61,10 @@ def _nothing() -> str:
     return ""
 
 
+async def _soon_nothing() -> str:
+    return ""
+
+
 @dataclass(frozen=True, slots=True)
 class Sources:
     """Whom to ask. Each says what is wrong now, for a person, and nothing ("") where all is well; on the event loop.
@@ -70,7 +74,7 @@ class Sources:
     ``held``: what is held, where holds are kept; it blocks, and is called in a thread.
     """
 
-    judges: Callable[[], str] = _nothing
+    judges: Callable[[], Awaitable[str]] = _soon_nothing
     ledger: Callable[[], str] = _nothing
     upstream: Callable[[], str] = _nothing
     brake: Callable[[], Sequence[str]] = tuple
@@ -126,7 +130,7 @@ class Watching:
     async def look(self) -> None:
         """One look at everything; what cannot be asked is told in the log, once."""
         now, sources = self._clock(), self._sources
-        self._ask("judging", lambda: self._judges.update(sources.judges(), now))
+        await self._look_at_judging(now)
         self._ask("the ledger", lambda: self._ledger.update(sources.ledger(), now))
         self._ask("the server behind", lambda: self._upstream.update(sources.upstream(), now))
         self._ask("the brake", lambda: self._look_at_brake(now))
@@ -154,6 +158,15 @@ class Watching:
         if name not in self._failed:
             self._failed.add(name)
             logger.exception("%s cannot be watched", name)
+
+    async def _look_at_judging(self, now: float) -> None:
+        try:
+            async with asyncio.timeout(PATIENCE):
+                told = await self._sources.judges()
+        except Exception:
+            self._cannot("judging")
+        else:
+            self._judges.update(told, now)
 
     def _look_at_brake(self, now: float) -> None:
         rules = ", ".join(sorted(self._sources.brake()))

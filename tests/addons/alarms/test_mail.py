@@ -37,7 +37,7 @@ async def test_a_message_is_handed_over() -> None:
     message = email.message_from_string(server.mails[0].replace("\r\n..", "\r\n."), policy=email.policy.default)
     assert message["From"] == "fediward@example.org"
     assert message["To"] == "admin@example.org, second@example.org"
-    assert message["Subject"] == "fediward on box: nothing can be judged"
+    assert message["Subject"] == "fediward on box: judging does not work as it should"
     assert message["Date"] == "Sun, 01 Mar 2026 12:30:00 +0000"
     assert message["Auto-Submitted"] == "auto-generated"
     assert message["Message-ID"].endswith("@example.org>")

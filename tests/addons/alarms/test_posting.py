@@ -33,7 +33,7 @@ async def test_a_webhook_gets_json() -> None:
     assert told.pop("version")
     assert told == {
         "kind": "no_worker",
-        "title": "fediward on box: nothing can be judged",
+        "title": "fediward on box: judging does not work as it should",
         "message": "schön\n☂",
         "over": False,
         "suppressed": 3,
@@ -61,7 +61,7 @@ async def test_ntfy_gets_text_and_headers() -> None:
         await ntfy.send(alarm(AlarmKind.TEST))
         await ntfy.close()
     assert got[0].body == "schön\nTitle: evil".encode()
-    assert got[0].header(b"Title") == b"fediward on box: nothing can be judged"
+    assert got[0].header(b"Title") == b"fediward on box: judging does not work as it should"
     assert got[0].header(b"Authorization") == b"Bearer tk_abc"
     assert [(one.header(b"Priority"), one.header(b"Tags")) for one in got] == [
         (b"high", b"warning,fediward,no_worker"),

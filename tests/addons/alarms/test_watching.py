@@ -1,6 +1,6 @@
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -46,6 +46,15 @@ class Watched:
         return [kind for kind, _ in self.alarms.ended]
 
 
+def soon(said: Callable[[], str]) -> Callable[[], Awaitable[str]]:
+    """The same, to be awaited."""
+
+    async def told() -> str:
+        return said()
+
+    return told
+
+
 async def test_all_is_well() -> None:
     watched = Watched({"held": Totals, "bounds": BOUNDS})
     await watched.look(0, 5, 1000)
@@ -62,7 +71,7 @@ async def test_all_is_well() -> None:
 )
 async def test_what_must_last(source: str, kind: AlarmKind, after: float) -> None:
     trouble = ["it does not work"]
-    watched = Watched({source: lambda: trouble[0]})
+    watched = Watched({source: soon(lambda: trouble[0]) if source == "judges" else lambda: trouble[0]})
     await watched.look(0, after - 1)
     assert watched.said == []
     await watched.look(after, after + 1)
@@ -182,7 +191,7 @@ async def test_what_cannot_be_asked_is_told_once_and_the_others_are(caplog: pyte
     def broken() -> str:
         raise RuntimeError("a mistake")
 
-    watched = Watched({"judges": broken, "ledger": lambda: "full"})
+    watched = Watched({"judges": soon(broken), "ledger": lambda: "full"})
     await watched.look(0, 30, 31)
     assert watched.said == [AlarmKind.LEDGER]
     assert [record.getMessage() for record in caplog.records] == ["judging cannot be watched"]

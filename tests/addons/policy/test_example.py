@@ -187,12 +187,17 @@ def test_the_samples_of_status_and_alarms_hold_too() -> None:
     text, none, alarms = _switched_on(example_text(), "status").partition("  to: []\n")
     assert none
     text += re.sub(r"^#", "", alarms, flags=re.MULTILINE)
-    env = {"ALARM_WEBHOOK": "https://hook.example/hunter2", "NTFY_TOKEN": "hunter3", "SMTP_PASSWORD": "hunter4"}
+    env = {
+        "ALARM_WEBHOOK": "https://hook.example/hunter2",
+        "ALARM_SECRET": "hunter5",
+        "NTFY_TOKEN": "hunter3",
+        "SMTP_PASSWORD": "hunter4",
+    }
     config = parse(text.encode(), path=Path("/etc/fediward/c.yaml"), env=env)
     assert config.warnings == ()
     assert config.status == Status(listen=Address("127.0.0.1", 8545))
     webhook, ntfy, mail = config.alarms.to
-    assert webhook.webhook == "https://hook.example/hunter2"
+    assert (webhook.webhook, webhook.secret) == ("https://hook.example/hunter2", "hunter5")
     assert (ntfy.ntfy, ntfy.token) == ("https://ntfy.example.org/fediward", "hunter3")
     assert mail.email is not None
     assert (mail.email.sender, mail.email.to) == ("fediward@example.org", ("admin@example.org",))

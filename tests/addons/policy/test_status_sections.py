@@ -52,6 +52,9 @@ def test_where_alarms_may_not_go(way: str, url: object) -> None:
         ({"webhook": "https://a/x", "email": MAIL}, False),
         ({"ntfy": "https://a/x", "token": "a b"}, False),
         ({"ntfy": "https://a/x", "token": ""}, False),
+        ({"webhook": "https://a/x", "secret": "hunter2"}, True),
+        ({"ntfy": "https://a/x", "secret": "hunter2"}, False),
+        ({"secret": "hunter2"}, False),
     ],
 )
 def test_an_alarm_goes_one_way(keys: dict[str, object], right: bool) -> None:
@@ -104,7 +107,7 @@ def test_the_number_of_targets_is_bounded() -> None:
 
 def test_no_secret_is_shown() -> None:
     keys: list[dict[str, object]] = [
-        {"webhook": "https://a/hunter2"},
+        {"webhook": "https://a/hunter2", "secret": "hunter2"},
         {"ntfy": "https://a/hunter2", "token": "hunter2"},
         {"email": MAIL | {"user": "u", "password": "hunter2"}},
     ]
