@@ -26,6 +26,7 @@ DEPTH = 32
 
 _REMOVING = frozenset({"Delete", "Undo"})
 _ITEMS = ("items", "ordereditems")
+_WANTED = frozenset({"id", "type", "object", "inreplyto", *_ITEMS})
 _LONGEST_CACHED = 256
 
 
@@ -44,11 +45,32 @@ def ids_of(document: object) -> Ids:
 
     A Delete or Undo inside an Announce (as communities and relays send it) removes as well; one that is inside another
     (the Undo of a Delete) is only undone. A Like and the like need nothing: they may overtake.
+
+    Keys count by their own names, whatever a context makes of them: this is asked of every delivery, and who hides an
+    id has no order, which is his own loss.
     """
     finder = _Finder()
     for root in values(document):
-        finder.enter(root, DEPTH)
+        if isinstance(root, dict):
+            finder.enter(_held(root), DEPTH)
     return Ids(tuple(finder.gives), tuple(finder.needs), tuple(finder.removes))
+
+
+type _Held = dict[str, list[object]]
+_KEYS = Keys()
+
+
+def _held(value: dict[str, object]) -> _Held:
+    """The values under each name that counts here, whatever the keys' spelling, and of every repeated key."""
+    held: _Held = {}
+    for key, each in value.items():
+        if (name := _KEYS.name(key)) in _WANTED:
+            held.setdefault(name, []).extend(values(each))
+    return held
+
+
+def _types(held: _Held) -> frozenset[str]:
+    return frozenset(_KEYS.types(held.get("type", ())))
 
 
 class _Finder:
@@ -57,50 +79,41 @@ class _Finder:
         self.gives: dict[str, None] = {}
         self.needs: dict[str, None] = {}
         self.removes: dict[str, None] = {}
-        self._keys = Keys()
 
-    def enter(self, value: object, depth: int) -> None:
+    def enter(self, held: _Held, depth: int) -> None:
         """Take up one activity or object, and what it brings."""
-        if not isinstance(value, dict) or depth == 0:
+        if depth == 0:
             return
-        held = self._held(value)
-        types = frozenset(self._keys.types(held.get("type", ())))
+        types = _types(held)
         removing, bringing = not types.isdisjoint(_REMOVING), not types.isdisjoint(BRINGING)
         own = list(_strings(held.get("id", ())))
         _add(self.gives, own)
         if not removing and ("object" not in held or bringing):
             _add(self.needs, own)
         for each in held.get("inreplyto", ()):
-            _add(self.needs, self._named(each))
+            _add(self.needs, _strings(_held(each).get("id", ()) if isinstance(each, dict) else (each,)))
         for name in _ITEMS:
             for each in held.get(name, ()):
-                self.enter(each, depth - 1)
-        for each in held.get("object", ()):
-            if removing:
-                _add(self.removes, self._named(each))
-            elif bringing:
-                named = list(self._named(each))
-                _add(self.gives, named)
-                _add(self.needs, () if self._removes(each) else named)
-                self.enter(each, depth - 1)
+                if isinstance(each, dict):
+                    self.enter(_held(each), depth - 1)
+        if removing or bringing:
+            for each in held.get("object", ()):
+                self._object(each, removing, depth)
 
-    def _removes(self, value: object) -> bool:
-        return isinstance(value, dict) and not _REMOVING.isdisjoint(self._keys.types(self._held(value).get("type", ())))
-
-    def _named(self, value: object) -> Iterator[str]:
-        """The id that a string is, or an object has."""
-        yield from _strings(self._held(value).get("id", ()) if isinstance(value, dict) else (value,))
-
-    def _held(self, value: dict[str, object]) -> dict[str, list[object]]:
-        """The values under each name, whatever the keys' spelling, and of every repeated key."""
-        if "@context" in value:
-            self._keys.learn(value["@context"])
-        held: dict[str, list[object]] = {}
-        for key, each in value.items():
-            if key != "@context":
-                for name in self._keys.names(key):
-                    held.setdefault(name, []).extend(values(each))
-        return held
+    def _object(self, value: object, removing: bool, depth: int) -> None:
+        """What is brought or removed: by its id alone, or with what it is."""
+        inner = _held(value) if isinstance(value, dict) else None
+        named = list(_strings((value,) if inner is None else inner.get("id", ())))
+        if removing:
+            _add(self.removes, named)
+            return
+        _add(self.gives, named)
+        if inner is None:
+            _add(self.needs, named)
+            return
+        if _types(inner).isdisjoint(_REMOVING):
+            _add(self.needs, named)
+        self.enter(inner, depth - 1)
 
 
 def _strings(found: Iterable[object]) -> Iterator[str]:

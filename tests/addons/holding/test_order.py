@@ -67,7 +67,7 @@ def announce(object: Any) -> dict[str, Any]:
         # other spellings
         ({"@type": "Delete", "@id": ACT, "as:object": {"@id": NOTE}}, [ACT], [], [NOTE]),
         ({"TYPE": ["as:Delete"], "Object": [NOTE]}, [], [], [NOTE]),
-        ({"@context": {"wirf": "as:object"}, "type": "Delete", "wirf": NOTE}, [], [], [NOTE]),
+        ({"@context": {"wirf": "as:object"}, "type": "Delete", "wirf": NOTE}, [], [], []),
         # what is none
         ({}, [], [], []),
         (activity("Create", None), [ACT], [ACT], []),
