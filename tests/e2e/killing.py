@@ -176,7 +176,7 @@ class Run:
                 delivery.tries += 1
                 status = await self._once(delivery)
                 if status in (None, 503):
-                    await asyncio.sleep(0.1)  # what is down for seconds is not asked thousands of times
+                    await asyncio.sleep(0.3)  # what is down for seconds is not asked thousands of times
                 else:
                     delivery.status = status
 
