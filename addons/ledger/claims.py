@@ -1,7 +1,8 @@
 """The SQL of claims on holds: which come next, taking them, and what may be done only by who has one."""
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -37,7 +38,8 @@ def claim(
 ) -> list[Held]:
     """Take at most ``limit`` holds whose turn it is, in that order."""
     wanted = _free(states, now).where(holds.c.closes <= now) if closing else _free(states, now)
-    taken: Sequence[Row[Any]] = connection.execute(wanted.limit(limit)).all()
+    with _in_order_of_the_index(connection):
+        taken: Sequence[Row[Any]] = connection.execute(wanted.limit(limit)).all()
     if not taken:
         return []
     order = [row.seq for row in sorted(taken, key=lambda row: (row.turn, row.seq))]
@@ -48,6 +50,21 @@ def claim(
     )
     _advance(connection, max(row.turn for row in taken))
     return [found[seq] for seq in order if seq in found]
+
+
+@contextmanager
+def _in_order_of_the_index(connection: Connection) -> Iterator[None]:
+    """Keep PostgreSQL from collecting and sorting all that is due, and asking for each what blocks it, to take eight.
+
+    It does that where its statistics are from before a flood: 150 ms for 10,000 holds instead of 1. The end of the
+    transaction undoes this in any case.
+    """
+    plans = ("enable_bitmapscan", "enable_sort") if connection.dialect.name == "postgresql" else ()
+    for name in plans:
+        connection.exec_driver_sql(f"SET LOCAL {name} = off")
+    yield
+    for name in plans:
+        connection.exec_driver_sql(f"SET LOCAL {name} = on")
 
 
 def _free(states: Collection[HoldState], now: datetime) -> Select[Any]:
@@ -84,7 +101,7 @@ def _blocked() -> ColumnElement[bool]:
 def _held(connection: Connection, seqs: Sequence[int]) -> dict[int, Held]:
     ids: dict[int, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     known = select(hold_ids.c.hold, hold_ids.c.kind, hold_ids.c.value).where(hold_ids.c.hold.in_(seqs))
-    for one in connection.execute(known.order_by(hold_ids.c.value)).all():
+    for one in sorted(connection.execute(known).all(), key=lambda row: row.value):
         ids[one.hold][one.kind].append(one.value)
     whole = select(holds, hold_bytes.c.head, hold_bytes.c.body).join(hold_bytes, hold_bytes.c.hold == holds.c.seq)
     rows = connection.execute(whole.where(holds.c.seq.in_(seqs))).all()
@@ -109,3 +126,12 @@ def locked(connection: Connection, id: str, worker: str | None) -> Row[Any] | No
         mine = mine & (holds.c.worker == worker)
     row = connection.execute(select(holds).where(mine).with_for_update()).one_or_none()
     return None if row is None or row.state == HoldState.OVER else row
+
+
+def locked_all(connection: Connection, which: ColumnElement[bool]) -> list[int]:
+    """The numbers of the pending holds of which this is true, kept from changing until the transaction ends.
+
+    In their order, so that two who lock the same ones of PostgreSQL never wait for each other.
+    """
+    wanted = select(holds.c.seq).where(which, holds.c.state.in_(PENDING)).order_by(holds.c.seq)
+    return list(connection.scalars(wanted.with_for_update()))

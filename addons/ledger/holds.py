@@ -36,9 +36,9 @@ type Clock = Callable[[], datetime]
 def hold_engine(address: URL, busy: float = BUSY) -> Engine:
     """An engine for what must not be lost: what it commits is on the disk, though the power be cut the next moment.
 
-    One connection on SQLite, which has one writer at a time: who waits for it waits in order, and not long.
+    ``busy``: seconds to wait for another's lock. One connection on SQLite, which has one writer at a time: who waits
+    for it waits in order, and not long.
     """
-    busy = min(busy, BUSY)
     connections = 1 if address.get_backend_name() == "sqlite" else 8
     return engine_for(
         address, busy=busy, synchronous="FULL", statement=STATEMENT, connections=connections, crowded=2 * busy
@@ -102,17 +102,17 @@ class Holds:
 
     def renew(self, ids: Collection[str], worker: str, now: datetime, lease: timedelta) -> set[str]:
         """Keep claims until ``now + lease``; those that are still the worker's."""
-        mine = holds.c.id.in_(list(ids)) & (holds.c.worker == worker) & holds.c.state.in_(PENDING)
         with self._engine.begin() as connection:
-            renewed = update(holds).where(mine).values(lease=now + lease).returning(holds.c.id)
+            mine = claims.locked_all(connection, holds.c.id.in_(list(ids)) & (holds.c.worker == worker))
+            renewed = update(holds).where(holds.c.seq.in_(mine)).values(lease=now + lease).returning(holds.c.id)
             return set(connection.scalars(renewed))
 
     def give_back(self, ids: Collection[str], worker: str) -> None:
         """Let others have them at once; no attempt was made."""
-        mine = holds.c.id.in_(list(ids)) & (holds.c.worker == worker) & holds.c.state.in_(PENDING)
         with self._engine.begin() as connection:
+            mine = claims.locked_all(connection, holds.c.id.in_(list(ids)) & (holds.c.worker == worker))
             free = {"worker": None, "lease": None, "attempts": holds.c.attempts - 1}
-            connection.execute(update(holds).where(mine).values(free))
+            connection.execute(update(holds).where(holds.c.seq.in_(mine)).values(free))
 
     def permit(self, id: str, worker: str | None, *, unjudged: bool = False, detail: str = "") -> bool:
         """It may be replayed, now, by whoever claims it: from JUDGING or WAITING to REPLAYING. False: it may not.
@@ -194,7 +194,8 @@ class Holds:
             return 0
         late = holds.c.seq.in_(seqs) & (holds.c.state == HoldState.JUDGING) & (holds.c.due > now)
         with self._engine.begin() as connection:
-            return connection.execute(update(holds).where(late).values(due=now)).rowcount
+            found = claims.locked_all(connection, late)
+            return connection.execute(update(holds).where(holds.c.seq.in_(found)).values(due=now)).rowcount
 
     def pending_concerning(self, ids: Sequence[str]) -> list[Pending]:
         """Pending holds that give one of these ids, in the order of their arrival."""

@@ -11,6 +11,7 @@ from addons.ledger.database import BUSY, engine_for, parsed
 from addons.ledger.denials import Denials
 from addons.ledger.entry import Entry, utc_now
 from addons.ledger.errors import explained
+from addons.ledger.holds import BUSY as HOLD_BUSY
 from addons.ledger.holds import Holds, hold_engine
 from addons.ledger.pending import Pending
 from addons.ledger.schema import upgrade
@@ -87,7 +88,7 @@ class Ledger:
             engine.dispose()
             raise
         store = Store(engine, keep, keep_dropped, dropped_bytes)
-        holds = Holds(hold_engine(address, busy), clock)
+        holds = Holds(hold_engine(address, min(busy, HOLD_BUSY)), clock)
         return cls(address, store, holds, Pending(queue, queue_bytes), clock)
 
     def write(self, entry: Entry) -> bool:

@@ -18,6 +18,8 @@ BOUNDS = Bounds()
 SECOND = timedelta(seconds=1)
 LEASE = timedelta(seconds=30)
 HEAD = b"POST /inbox HTTP/1.1\r\nHost: h.example\r\nSignature: x\r\n\r\n"
+PATIENT = 60.0
+"""Seconds to wait for another's lock: on a busy machine, what is tried with many at once must not fail for that."""
 JUDGING = (HoldState.JUDGING,)
 REPLAYING = (HoldState.REPLAYING,)
 ANY = (HoldState.JUDGING, HoldState.REPLAYING, HoldState.WAITING)
@@ -79,7 +81,7 @@ def emptied(url: str) -> None:
 @contextmanager
 def opened(url: str, clock: Clock) -> Iterator[Holds]:
     """The holds of a ledger."""
-    holds = Holds(hold_engine(parsed(url)), clock)
+    holds = Holds(hold_engine(parsed(url), PATIENT), clock)
     try:
         yield holds
     finally:

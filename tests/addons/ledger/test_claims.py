@@ -275,6 +275,36 @@ def test_bounds_hold_when_many_put_at_once(holds: Holds) -> None:
     assert found["True"] + found["False"] + found["count"] == 8
 
 
+def test_all_at_once_and_nothing_stands_in_anothers_way(holds: Holds, there: str, clock: Clock) -> None:
+    """Everything that is done with holds, by several workers, until all are over: each with one outcome."""
+    number, ended = 40, Counter[str]()
+
+    def work(worker: str) -> None:
+        with opened(there, clock) as mine:
+            for turn in range(number // 4):
+                mine.put(new(f"{worker}{turn}", urls=("https://x.example/1",)), BOUNDS)
+            for after in range(1000):
+                found = claim(mine, worker, states=ANY, after=after * SECOND, limit=5)
+                mine.renew(ids(found), worker, NOW + after * SECOND, LEASE)
+                for place, one in enumerate(found):
+                    if one.state == HoldState.JUDGING and one.attempts == 0:
+                        mine.retry(one.id, worker, NOW + HOUR / 2, ["https://x.example/1"])
+                    elif one.state == HoldState.JUDGING:
+                        mine.permit(one.id, worker)
+                    elif place % 2:
+                        mine.give_back([one.id], worker)
+                    else:
+                        ended[one.id] += mine.end(one.id, worker, Outcome.REPLAYED, "", NOW)
+                mine.awaiting("https://x.example/1", NOW)
+                if mine.totals().count == 0:
+                    return
+
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(work, "abcd"))
+    assert holds.totals().count == 0
+    assert (len(ended), set(ended.values())) == (number, {1})
+
+
 def test_another_process_takes_what_a_claim_in_progress_has_not(there: str, holds: Holds) -> None:
     if there.startswith("sqlite"):
         put(holds, "one")  # one writer at a time: nothing is in progress for anybody else

@@ -2,6 +2,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from addons.ledger import Ledger, Reader, Search
+from addons.ledger.ledger import HELD
 from tests.addons.ledger.samples import BODY, NOW, WALK, entry, settle, write
 
 
@@ -50,6 +51,25 @@ def test_a_record_that_the_database_can_never_take_does_not_hold_up_the_others(u
         assert (ledger.lost, ledger.healthy) == (1, True)
     with Reader.open(url) as reader:
         assert sorted(one.id for one in reader.find(Search())) == ["a", "b"]
+
+
+def test_who_counts_is_told_of_every_decision(url: str) -> None:
+    told: list[tuple[str, str, str | None, str | None, float | None]] = []
+    with Ledger.open(url, queue=2) as ledger:
+        ledger.counted = lambda *decision: told.append(decision)
+        ledger.count("inbox", "pass")
+        ledger.count("inbox", "defer", cause="busy")
+        decided = entry()
+        for id, hold in (("a", None), ("b", "a"), ("c", None)):
+            ledger.write(replace(decided, id=id, hold=hold, took_ms=250.0))
+    rest = (decided.action, decided.rule, decided.cause, 0.25)
+    assert told == [
+        ("inbox", "pass", None, None, None),
+        ("inbox", "defer", None, "busy", None),
+        (decided.door, *rest),
+        (HELD, *rest),
+        (decided.door, *rest),
+    ]
 
 
 def test_deliveries_without_media_are_counted_by_day(url: str) -> None:
