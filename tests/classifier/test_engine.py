@@ -595,8 +595,10 @@ async def test_a_detector_that_does_not_work_is_said_by_name(bench: Bench) -> No
     assert (bench.engine.trouble(), bench.metric("breaker", judge="reads")) == ("", 0.0)
     lanes = bench.engine._backend
     assert isinstance(lanes, Lanes)
+    assert (await bench.engine.unable(), bench.engine.workers) == ("", None)
     lanes._lanes["reads"].breaker.trip("detector_error", "no device")
     assert bench.engine.trouble() == "the detector reads does not work, and is tried again in 5 s: no device"
+    assert await bench.engine.unable() == bench.engine.trouble()
     assert (bench.metric("breaker", judge="reads"), bench.metric("breaker", judge="other")) == (1.0, 0.0)
     assert await cause_of(bench.start(b"x")) == "detector_error"
     assert bench.detector.passes == []

@@ -147,6 +147,17 @@ def test_memory_is_told(tmp_path: Path) -> None:
     assert known(tmp_path, f"pdq,{PDQ},abc,de\n").memory == 32 + 4 + 8 + len("abc,de")
 
 
+def test_what_is_put_back_as_it_was_is_no_trouble_any_more(tmp_path: Path) -> None:
+    ours = known(tmp_path, f"sha256,{SHA}\n")
+    file, aside = tmp_path / "list.csv", tmp_path / "aside.csv"
+    file.rename(aside)
+    assert ours.reload_if_changed() is not None
+    assert ours.trouble
+    aside.rename(file)
+    assert ours.reload_if_changed() is None
+    assert ours.trouble == ""
+
+
 def test_reload(tmp_path: Path) -> None:
     ours = known(tmp_path, "")
     file = tmp_path / "list.csv"
@@ -156,6 +167,7 @@ def test_reload(tmp_path: Path) -> None:
     file.write_text(f"sha256,{SHA}\n")
     assert ours.reload_if_changed() is None
     assert by_sha256(ours, SHA) is not None
+    assert ours.trouble == ""
 
     file.write_text("broken\n")
     told = ours.reload_if_changed()
@@ -163,6 +175,7 @@ def test_reload(tmp_path: Path) -> None:
     assert "list.csv:1: " in told
     assert "stays in force" in told
     assert ours.reload_if_changed() is None, "told once a change"
+    assert ours.trouble == told, "and true until it is mended"
     assert by_sha256(ours, SHA) is not None
 
     file.unlink()
@@ -170,10 +183,12 @@ def test_reload(tmp_path: Path) -> None:
     assert told is not None
     assert "cannot be read" in told
     assert ours.reload_if_changed() is None
+    assert ours.trouble == told
     assert by_sha256(ours, SHA) is not None
 
     file.write_text(f"pdq,{PDQ}\n")
     assert ours.reload_if_changed() is None
+    assert ours.trouble == ""
     assert by_sha256(ours, SHA) is None
     assert ours.match_pdq(PDQ)
 

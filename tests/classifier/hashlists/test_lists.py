@@ -96,6 +96,7 @@ async def test_lists_are_read_again_when_they_change(tmp_path: Path, caplog: pyt
     assert await looked_up()
     assert "list.csv:1: " in caplog.text
     assert asked.reload_if_changed() == [], "told once"
+    assert "list.csv:1: " in asked.trouble()
 
 
 def lists_of(folder: Path, **files: str) -> Lists:

@@ -75,8 +75,10 @@ async def test_nobody_there_is_known_at_once_but_at_the_start(broker: Broker) ->
         assert time.monotonic() - began >= PATIENCE - 0.1
         error = await refused(workers, timeout=1e-3)  # no time to wait, and none is needed
         assert (error.cause, str(error)) == ("no_worker", "no worker is there; `fediward worker -c FILE` is one")
+        assert (await workers.unable(), workers.known) == (str(error), 0)
         async with working(broker.url):
             await net.until(lambda: not workers.trouble())
+            assert (await workers.unable(), workers.known) == ("", 1)
             assert await workers.ready(0)
             assert await workers.judge(rows(1), timeout=10) == scores(rows(1))
         await net.until(lambda: bool(workers.trouble()))

@@ -30,6 +30,7 @@ async def test_without_a_worker_it_is_judged_here(broker: Broker, caplog: pytest
     assert await backend.judge(rows(2), timeout=10) == scores(rows(2))
     assert here.judged == 2
     assert "no worker is there" in backend.trouble()
+    assert (await backend.unable(), backend.known) == ("", 0)
     async with working(broker.url, there):
         await net.until(lambda: workers.known == 1)
         assert await backend.judge(rows(3), timeout=10) == scores(rows(3))
