@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -70,6 +71,24 @@ async def test_a_service_that_is_well(tmp_path: Path) -> None:
     assert told["fediward_holds_oldest_seconds", ()] == 0
     assert ("fediward_classifier_judged_total", ()) in told
     assert not [name for name, _ in told if name == "fediward_workers"]
+
+
+async def test_the_dashboard_asks_for_what_there_is(tmp_path: Path) -> None:
+    dashboard = Path(__file__).parents[2] / "deploy" / "dashboards" / "fediward.json"
+    asked = set(
+        re.findall(r"fediward_\w+", " ".join(one["expr"] for one in targets(json.loads(dashboard.read_text()))))
+    )
+    async with opened(tmp_path) as (service, client, _):
+        text = (await client.get("/metrics")).text
+        assert service.health is not None
+        there = set(re.findall(r"^# TYPE (\w+)", text, re.MULTILINE))
+        there |= {reading.name for reading in service.health.metrics._readings}
+    assert len(asked) > 10
+    assert {name.removesuffix("_bucket") for name in asked} <= there
+
+
+def targets(dashboard: dict[str, Any]) -> list[dict[str, Any]]:
+    return [target for panel in dashboard["panels"] for target in panel["targets"]]
 
 
 async def test_without_the_section_there_is_no_listener(tmp_path: Path) -> None:
