@@ -26,7 +26,8 @@ class Reassess:
         self._clock = clock
 
     async def __call__(self, held: Held, timeout: float) -> Assessment:
-        """``timeout`` in seconds. What is still undecided is not written down each time, only how it comes out.
+        """``timeout`` in seconds. What is still undecided is not written down each time, only how it comes out. Who
+        observes by now lets go what was held before.
 
         Raises BudgetSpentError where there is no memory to read it.
         """
@@ -54,6 +55,8 @@ class Reassess:
             )
             decided = await deciding.strip(await self._decided(case))
         action = decided.action if decided.action in _UNSETTLED else deciding.note(decided)
+        if deciding.policy.observe:
+            action = Action.PASS
         decision = decided.verdict.decision
         return Assessment(action, decision.then, decision.cause, decision.rule, awaited(decided.media))
 
