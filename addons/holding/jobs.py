@@ -13,10 +13,14 @@ logger = logging.getLogger(__name__)
 
 @dataclass(eq=False, slots=True)
 class Job:
-    """Work on one hold. ``settling``: it is being sent, or its end written down: it is not broken off."""
+    """Work on one hold. ``settling``: it is being sent, or its end written down: it is not broken off.
+
+    ``again``: the same hold, claimed anew while this work was not over: its claim had run out for want of a database.
+    """
 
     held: Held
     settling: bool = False
+    again: Held | None = None
     task: asyncio.Task[None] | None = None
 
     def break_off(self) -> None:
@@ -37,6 +41,8 @@ class Lane:
     work: Work
     poll: float
     closing: bool = False
+    closed: bool = False
+    """Nothing new is begun."""
     jobs: dict[str, Job] = field(default_factory=dict)
     _woken: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -59,10 +65,15 @@ class Lane:
         self._woken.clear()
 
     def start(self, held: Held) -> None:
-        """Work on it in a task of its own, which keeps its slot until it ends."""
+        """Work on it in a task of its own, which keeps its slot until it ends. Nothing is worked on twice at a time."""
+        if (job := self.jobs.get(held.id)) is not None:
+            job.again = held
+            return
         job = Job(held)
         self.jobs[held.id] = job
         job.task = asyncio.get_running_loop().create_task(self._run(job), name=f"hold {held.id}")
+        # Not in the task itself: one that is cancelled before it began never runs.
+        job.task.add_done_callback(lambda task: self._over(job))
 
     async def _run(self, job: Job) -> None:
         try:
@@ -72,6 +83,9 @@ class Lane:
         except Exception:
             # Its claim runs out, and then it is tried again.
             logger.exception("work on the hold %s failed", job.held.id)
-        finally:
-            del self.jobs[job.held.id]
-            self.wake()
+
+    def _over(self, job: Job) -> None:
+        del self.jobs[job.held.id]
+        if job.again is not None and not self.closed:
+            self.start(job.again)
+        self.wake()

@@ -103,7 +103,9 @@ class Keeper:
     async def stop(self, timeout: float) -> None:
         """Claim nothing more, give what is being sent or written ``timeout`` seconds to end, and give the rest back."""
         self._stop.set()
-        self.wake()
+        for lane in self._lanes:
+            lane.closed = True
+            lane.wake()
         ours = [job.held.id for job in self._jobs()]
         for job in self._jobs():
             job.break_off()

@@ -82,13 +82,14 @@ class Replaying:
             await self._later(job.held, asked)
 
     async def _later(self, held: Held, asked: float | None) -> None:
-        """``asked``: the seconds that the server wants us to wait; more than the window has left is not heeded."""
-        end = held.closes + TAKEN
-        again = self._settings.replay_again.after(held.attempts + 1)
-        due = self._claimed.after(min(max(again, asked or 0.0), max(0.0, self._left(held))))
-        last = end - LAST_TRY
+        """``asked``: the seconds that the server wants us to wait; more than its window has left is not heeded."""
+        last, now = held.closes + TAKEN - LAST_TRY, self._claimed.clock()
+        wait = self._settings.replay_again.after(held.attempts + 1)
+        if asked is not None and asked <= (last - now).total_seconds():
+            wait = max(wait, asked)
+        due = self._claimed.after(wait)
         if due > last:
-            due = last if self._claimed.clock() < last else end
+            due = last if now < last else held.closes + TAKEN
         await self._claimed.later(held.id, due)
 
     def _left(self, held: Held) -> float:

@@ -15,7 +15,7 @@ from addons.alarms.kinds import AlarmKind
 from addons.holding.keeper import Keeper
 from addons.holding.settings import KeeperSettings
 from addons.ledger.database import parsed
-from addons.ledger.held import HoldState, Outcome
+from addons.ledger.held import Held, HoldState, NewHold, Outcome
 from addons.ledger.holds import Holds, hold_engine
 from addons.ledger.ledger import Ledger
 from addons.policy.words import Cause
@@ -224,6 +224,35 @@ async def test_nothing_is_sent_of_what_was_withdrawn(at: Place, clock: Clock) ->
     await at.until(lambda: not keeper.working)
     assert at.server.bodies == []
     assert at.told.ends == []
+
+
+async def test_a_claim_that_ran_out_and_came_back(at: Place, clock: Clock) -> None:
+    """It was not renewed in time, and the same keeper claims it again while it still sends."""
+    at.server.says(None, OK)
+    new = at.put(**PERMITTED)
+    keeper = at.keeper()
+    await at.until(lambda: len(at.server.requests) == 1)
+    clock.turn(seconds=SETTINGS.lease)
+    await at.until(lambda: at.record(new).attempts == 2)
+    assert keeper.working == 1
+    at.server.release.set()
+    assert (await at.outcome(new))[0] is Outcome.REPLAYED
+    await at.until(lambda: not keeper.working)
+    assert at.server.bodies == [new.body]
+    assert at.told.ends == [(new.id, Outcome.REPLAYED)]
+
+
+async def test_broken_off_before_it_began(at: Place) -> None:
+    new = at.put()
+    keeper = at.keeper(settings=KeeperSettings(judging=1, poll=0.02))
+    await at.outcome(new)
+    lane = keeper._judging
+    record = at.put(state=HoldState.WAITING)
+    lane.start(Held(**{name: getattr(record, name) for name in NewHold.__slots__}))
+    for job in keeper._jobs():
+        job.break_off()
+    await at.until(lambda: not keeper.working)
+    assert lane.free == 1
 
 
 async def test_withdrawn_while_it_is_judged(at: Place) -> None:

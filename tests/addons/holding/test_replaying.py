@@ -1,10 +1,12 @@
 """What a keeper does with what may go to the server."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
+from addons.holding.backoff import Backoff
 from addons.holding.settings import TAKEN, KeeperSettings
 from addons.ledger.held import HoldState, Outcome, Signer
 from addons.ledger.ledger import Ledger
@@ -64,17 +66,33 @@ async def test_as_long_as_the_server_asks(at: Place, clock: Clock) -> None:
     assert (await at.later(new)).due == clock() + timedelta(seconds=600)
 
 
-async def test_not_longer_than_the_window(at: Place, clock: Clock) -> None:
-    at.server.says(*[answer(b"", "429 Too Many Requests", {"Retry-After": "999999999"})] * 2, OK)
+@pytest.mark.parametrize("asked", ["3585", "3586", "999999999"])
+async def test_not_longer_than_the_window(at: Place, clock: Clock, asked: str) -> None:
+    """59 minutes are left, and 50 seconds beyond them of which the last five are kept."""
+    at.server.says(answer(b"", "429 Too Many Requests", {"Retry-After": asked}), OK)
     new = at.put(**PERMITTED)
     at.keeper()
+    record = await at.later(new)
+    if asked == "3585":
+        assert record.due == new.closes + timedelta(seconds=45)
+    else:
+        assert record.due <= clock() + timedelta(seconds=2)
+    clock.now = record.due
+    assert (await at.outcome(new))[0] is Outcome.REPLAYED
+
+
+async def test_a_last_try(at: Place, clock: Clock) -> None:
+    at.server.says(*[BUSY] * 2, OK)
+    new = at.put(**PERMITTED)
+    at.keeper(settings=replace(SETTINGS, replay_again=Backoff(100_000.0, 100_000.0)))
     first = await at.later(new, 1)
-    assert first.due == new.closes
+    assert first.due == new.closes + TAKEN - timedelta(seconds=5)
     clock.now = first.due
     second = await at.later(new, 2)
-    assert second.due == new.closes + TAKEN - timedelta(seconds=5)
+    assert second.due == new.closes + TAKEN
     clock.now = second.due
-    assert (await at.outcome(new))[0] is Outcome.REPLAYED
+    assert (await at.outcome(new))[0] is Outcome.UNREACHED
+    assert len(at.server.requests) == 2
 
 
 async def test_never_taken(at: Place, clock: Clock) -> None:
