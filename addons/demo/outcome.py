@@ -66,10 +66,21 @@ def _highest(entry: Entry, media: Sequence[EntryMedium], only: int | None, symbo
 
 
 @dataclass(frozen=True, slots=True)
+class End:
+    """How a hold ended, ``seconds`` after its delivery was sent: ``entry`` is of the judgement that ended it, if one
+    did, and ``found`` what that found."""
+
+    outcome: str
+    seconds: float
+    entry: Entry | None = None
+    found: Finding | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
     """What became of one scene: the sender's answer after ``ms``, what the ledger says, what reached the server.
 
-    ``changes`` names what reached the server otherwise than it was sent.
+    ``changes`` names what reached the server otherwise than it was sent; ``end``: of what was held, None while it is.
     """
 
     scene: Scene
@@ -79,6 +90,7 @@ class Result:
     found: Finding | None = None
     arrivals: tuple[Arrival, ...] = ()
     changes: tuple[str, ...] = ()
+    end: End | None = None
 
     @property
     def door(self) -> Door:
@@ -108,7 +120,7 @@ class Result:
 
     @property
     def action(self) -> str:
-        """What was done; a delivery without media has no entry and passes."""
+        """What was done at first; a delivery without media has no entry and passes."""
         return self.entry.action if self.entry else "pass"
 
     @property
@@ -128,7 +140,9 @@ class Result:
             "the answer": (self.status, scene.status),
             "the action": (self.action, scene.action),
             "what decided": (self.decided, scene.decided),
-            "in the ledger": (self.entry is not None, scene.media),
+            "in the ledger": (self.entry is not None, scene.written),
+            "how its hold ended": (self.end.outcome if self.end else None, scene.outcome),
+            "what decided in the end": (self.end.entry.rule if self.end and self.end.entry else None, scene.ends),
             "times it reached the server": (len(self.arrivals), int(scene.arrives)),
         }
         problems = [f"{name}: {got}, not {asked}" for name, (got, asked) in wanted.items() if got != asked]
@@ -138,6 +152,8 @@ class Result:
                 problems.append(f"pictures the server got: {arrival.pictures}, not {scene.pictures}")
             if arrival.videos != scene.videos:
                 problems.append(f"videos the server got: {arrival.videos}, not {scene.videos}")
+        if scene.within is not None and self.ms > 1000 * scene.within:
+            problems.append(f"its sender waited {self.ms / 1000:.1f} s")
         if scene.cached and not (self.found and self.found.cached):
             problems.append("its picture was judged again")
         return problems

@@ -16,22 +16,24 @@ from pathlib import Path
 import httpx
 
 from addons.demo.arrivals import Arrival
+from addons.demo.awaiting import Sent, end_of, entry_of, fetched
 from addons.demo.certificates import Certificate
 from addons.demo.expected import as_expected, expected
+from addons.demo.no_gpu import SECONDS, in_order
 from addons.demo.outcome import Asked, Result, finding
 from addons.demo.pictures import LISTS, hash_list
 from addons.demo.ports import Port
 from addons.demo.receiver import ABOUT, Receiver
 from addons.demo.remote import DOMAIN, Remote
-from addons.demo.scenes import Scene
+from addons.demo.scenes import INBOX, Scene
+from addons.demo.slow import slow_service
 from addons.demo.store import Store
 from addons.demo.visited import Visited
 from addons.demo.visits import Visit
 from addons.demo.ways import Ends
 from addons.doors.authority import Authority
-from addons.ledger.entry import Entry
 from addons.ledger.reading import Reader, Search
-from addons.opening import Doors, plans
+from addons.opening import Doors, Plan, plans
 from addons.policy.conditions import symbol_tests
 from addons.policy.config import Config, load
 from addons.service import Service
@@ -74,20 +76,18 @@ ledger: {{url: "sqlite:///demo.db", keep: 1h, keep_dropped: 1h}}
 """
 """Ports 1 to 4 stand for free ones; the origin's own stands in its URL."""
 CONTACT = f"the admins of {DOMAIN}"
-WAIT = 30.0
-"""Seconds for the ledger to be written, and for the server to have fetched its media."""
 TIMEOUT = 60.0
 """Seconds for one answer."""
-_LOOK = 0.02
 
 
 @dataclass(frozen=True, slots=True)
 class Demo:
-    """The open demo: ``asked`` is what symbols each rule asks."""
+    """The open demo: ``asked`` is what symbols each rule asks; ``slow``: the ledger of the fediward without a GPU."""
 
     ends: Ends
     reader: Reader
     asked: Asked
+    slow: Reader
 
     @property
     def remote(self) -> Remote:
@@ -100,30 +100,53 @@ class Demo:
         return self.ends.receiver
 
     async def play(self, scene: Scene) -> Result:
-        """Send one scene through the inbox door and look at what became of it. Raises httpx.HTTPError."""
+        """Send one scene through its inbox door and look at what became of it. Raises httpx.HTTPError."""
+        return await self.finish(await self.send(scene))
+
+    async def send_slowly(self, scenes: Sequence[Sequence[Scene]]) -> list[Sent]:
+        """Send what is sent at a time, then what is once that is answered; :meth:`finish` each. Raises
+        httpx.HTTPError."""
+        sent: list[Sent] = []
+        for at_once in scenes:
+            sent += await asyncio.gather(*map(self.send, at_once))
+        return sent
+
+    async def send(self, scene: Scene) -> Sent:
+        """Send one scene, and have its answer. Raises httpx.HTTPError."""
         before = len(self._arrivals(scene.id))
-        request = self.remote.delivery(scene, self.ends.doors["inbox door"])
+        request = self.remote.delivery(scene, self.ends.doors[scene.door])
         since, began = datetime.now(UTC), time.perf_counter()
         answer = await self.ends.client.send(request)
-        ms = 1000 * (time.perf_counter() - began)
-        entry = await self._entry(Search(door="inbox", activity_id=scene.id, since=since, limit=1), scene.media)
-        arrivals = self._arrivals(scene.id)[before:]
-        await _fetched(arrivals)
+        return Sent(scene, request, since, 1000 * (time.perf_counter() - began), answer.status_code, before)
+
+    async def finish(self, sent: Sent) -> Result:
+        """Wait until all that is to become of it has, and look at that. Raises httpx.HTTPError."""
+        scene, reader = sent.scene, self.reader if sent.scene.door == INBOX else self.slow
+        search = Search(door="inbox", activity_id=scene.id, since=sent.since, limit=10)
+        entry = await entry_of(reader, search, scene.written)
+        end = None
+        if entry is not None and entry.action == "hold":
+            if scene.seen is not None:
+                await self.ends.proxied.get(scene.seen)
+            end = await end_of(reader, entry.id, sent.since, self.asked)
+        arrivals = self._arrivals(scene.id)[sent.before :]
+        await fetched(arrivals)
         return Result(
             scene,
-            answer.status_code,
-            ms,
+            sent.status,
+            sent.ms,
             entry,
             finding(entry, self.asked) if entry else None,
             tuple(arrivals),
-            tuple(dict.fromkeys(change for arrival in arrivals for change in arrival.changes(request))),
+            tuple(dict.fromkeys(change for arrival in arrivals for change in arrival.changes(sent.request))),
+            end,
         )
 
     async def visit(self, visit: Visit) -> Visited:
         """Go one visit's way and look at what arrived at its end. Raises httpx.HTTPError."""
         since = datetime.now(UTC)
         gone = await visit.way.go(self.ends)
-        entry = await self._entry(Search(door=visit.door, url=visit.url, since=since, limit=1), visit.ledger)
+        entry = await entry_of(self.reader, Search(door=visit.door, url=visit.url, since=since, limit=1), visit.ledger)
         found = finding(entry, self.asked) if entry else None
         wanted = expected(visit, gone, self.remote.actor)
         return Visited(visit, as_expected(visit, gone), wanted, entry, found, CONTACT)
@@ -135,6 +158,7 @@ class Demo:
         """
         problems = [f"the server refused a delivery: {why}" for why in self.receiver.refused]
         problems += self._late(results, visited)
+        problems += in_order([one.scene for one in results], [arrival.id for arrival in self.receiver.arrivals()])
         files = {hashlib.sha256(data).hexdigest() for data in self.ends.store.kept()}
         for name, held in (("the server", self.receiver.media()), ("pict-rs", files)):
             if count := len(held & self.remote.stopped()):
@@ -170,31 +194,16 @@ class Demo:
     def _arrivals(self, id: str) -> list[Arrival]:
         return [arrival for arrival in self.receiver.arrivals() if arrival.id == id]
 
-    async def _entry(self, search: Search, wanted: bool) -> Entry | None:
-        deadline = time.monotonic() + WAIT
-        while wanted and time.monotonic() < deadline:
-            if found := await asyncio.to_thread(self.reader.find, search):
-                return found[0]
-            await asyncio.sleep(_LOOK)
-        return None
-
-
-async def _fetched(arrivals: Sequence[Arrival]) -> None:
-    """Wait until the server has all media that it can get."""
-    deadline = time.monotonic() + WAIT
-    for arrival in arrivals:
-        while time.monotonic() < deadline:
-            if arrival.pictures is not None:
-                break
-            await asyncio.sleep(_LOOK)
-
 
 @contextlib.asynccontextmanager
-async def opened(config: str = CONFIG, loaded: Callable[[], None] = lambda: None) -> AsyncIterator[Demo]:
+async def opened(
+    config: str = CONFIG, loaded: Callable[[], None] = lambda: None, *, slow: float = SECONDS
+) -> AsyncIterator[Demo]:
     """Open everything on free ports of this machine, with its files in a folder that is deleted afterwards.
 
-    Loading blocks for seconds; ``loaded`` is called after it, before anything is waited for. Raises CannotStartError,
-    LedgerError, ConfigError, OSError: each says what to do.
+    Loading blocks for seconds; ``loaded`` is called after it, before anything is waited for. ``slow``: seconds that the
+    fediward without a GPU takes for a picture. Raises CannotStartError, LedgerError, ConfigError, OSError: each says
+    what to do.
     """
     with tempfile.TemporaryDirectory(prefix=PREFIX) as name:
         folder = Path(name)
@@ -220,19 +229,24 @@ async def opened(config: str = CONFIG, loaded: Callable[[], None] = lambda: None
                 loaded()
                 asked = {rule.name: [test.symbol for test in symbol_tests(rule.when)] for rule in service.config.rules}
                 origin.release()
-                async with _doors(service) as doors, _clients(service.config, doors) as (client, proxied):
+                async with (
+                    slow_service(service.config, service.engine, slow) as second,
+                    _doors(service, second.plan) as doors,
+                    _clients(service.config, doors) as (client, proxied),
+                ):
+                    service.delivering.start()
                     receiver.proxy, remote.peer = doors["fetch door"], receiver.key
                     store.validation = f"{doors['validation']}/validate"
                     with Reader.open(service.config.ledger.url) as reader:
-                        yield Demo(Ends(remote, receiver, store, doors, client, proxied), reader, asked)
+                        yield Demo(Ends(remote, receiver, store, doors, client, proxied), reader, asked, second.reader)
             finally:
                 await service.close()
 
 
 @contextlib.asynccontextmanager
-async def _doors(service: Service) -> AsyncIterator[dict[str, str]]:
+async def _doors(service: Service, more: Plan) -> AsyncIterator[dict[str, str]]:
     """Open all, the origin where its URL says and the others on free ports; the URL of each by its name."""
-    doors = Doors(plans(service, free=True, fixed=["origin"]), service.config.limits.idle_time)
+    doors = Doors([*plans(service, free=True, fixed=["origin"]), more], service.config.limits.idle_time)
     try:
         yield {door.name: f"http://{door.address}" for door in await doors.open()}
     finally:

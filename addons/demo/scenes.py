@@ -6,11 +6,12 @@ from typing import Literal
 
 from addons.demo.activities import Json, Writer
 
-type Action = Literal["pass", "record", "drop", "reject", "defer"]
+type Action = Literal["pass", "record", "drop", "reject", "hold"]
 
+INBOX = "inbox door"
 PAIR = ("ordinary.jpg", "forbidden.jpg")
 ARRIVES: frozenset[Action] = frozenset({"pass", "record"})
-STATUS: dict[Action, int] = {"pass": 202, "record": 202, "drop": 202, "reject": 403, "defer": 503}
+STATUS: dict[Action, int] = {"pass": 202, "record": 202, "drop": 202, "reject": 403, "hold": 202}
 """What the sender must be answered (DESIGN.md's table; the demo's server answers 202 itself)."""
 
 
@@ -21,6 +22,10 @@ class Scene:
     ``decided`` is what must have decided, a rule's name, a cause, or None; ``pictures`` and ``videos`` how many the
     server must get where it arrives; ``cached``: whether its picture must be known from earlier; ``media``: whether it
     has any; ``ahead``: whether they are found only where it leads.
+
+    What is held: ``outcome`` is how the hold must end, ``ends`` the rule that must have decided then; ``behind`` the
+    activity that must reach the server before; ``seen`` the URL that the server fetches meanwhile. ``door``: where it
+    is sent; ``within``: seconds in which the sender must have its answer (None: not asked).
     """
 
     software: str
@@ -35,6 +40,12 @@ class Scene:
     ahead: bool = False
     scheme: Literal["cavage", "rfc9421"] = "cavage"
     gzip: bool = False
+    outcome: str | None = None
+    ends: str | None = None
+    behind: str | None = None
+    seen: str | None = None
+    door: str = INBOX
+    within: float | None = None
 
     @property
     def id(self) -> str:
@@ -45,7 +56,12 @@ class Scene:
     @property
     def arrives(self) -> bool:
         """Whether the server must receive it."""
-        return self.action in ARRIVES
+        return self.action in ARRIVES or self.outcome == "replayed"
+
+    @property
+    def written(self) -> bool:
+        """Whether the decision must be in the ledger: what is neither judged nor held is only counted."""
+        return self.media or self.outcome is not None
 
     @property
     def status(self) -> int:
@@ -158,8 +174,18 @@ class Script:
         yield Scene("wordpress", "a broken file", broken, "drop", "undecodable")
         inward = write.note([write.image("http://10.0.0.1/cat.jpg")])
         yield Scene("generic", "a picture on a private address", inward, "drop", "fetch_refused")
-        again = write.note([write.document(write.url("recovering.jpg"))])
-        yield Scene("mastodon", "a picture whose host is out of order", again, "defer", "fetch_failed")
+        url = write.url("recovering.jpg")
+        again = write.note([write.document(url)])
+        yield Scene(
+            "mastodon",
+            "a picture whose host is out of order",
+            again,
+            "hold",
+            "fetch_failed",
+            1,
+            outcome="replayed",
+            seen=url,
+        )
         yield Scene("mastodon", "the same delivery again, the host is well", again, pictures=1)
 
     def _every_shape(self, last: str) -> Json:

@@ -9,7 +9,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from addons.demo.outcome import NOTHING, Finding
+from addons.demo.outcome import NOTHING, Finding, Result
 from addons.demo.visited import Outcome
 from addons.policy.words import Door
 
@@ -33,6 +33,14 @@ WIDE = 116
 """Columns of a terminal from which on every heading has a column of its own."""
 WIDEST = 160
 """More would only put more space between the columns."""
+
+
+def slowly(seconds: float, budget: float) -> str:
+    """What is said before the outcomes of the fediward without a GPU."""
+    return (
+        f"no GPU: a second fediward, whose judge takes {seconds:g} s more for a picture; senders wait {budget:g} s at "
+        "most, then their delivery is held, judged, and replayed or dropped."
+    )
 
 
 def warning() -> Panel:
@@ -109,11 +117,18 @@ def found_in(result: Outcome) -> str:
     """The symbol that decided, its score, and where it stood; or the cause."""
     if result.entry is None:
         return "no media"
+    end = result.end if isinstance(result, Result) else None
+    later = f", then {_told(end.found)}" if end and end.found else ""
     if result.entry.cause:
-        return f"cause: {result.entry.cause}"
-    found = result.found
-    if found is None:
+        return f"cause: {result.entry.cause}{later}"
+    if result.entry.action == "hold" and not result.entry.rule:
+        return "what it belongs behind is held"
+    if result.found is None:
         return "who it is from" if result.entry.rule and not result.entry.media_count else "nothing"
+    return _told(result.found)
+
+
+def _told(found: Finding) -> str:
     where = [f"picture {found.medium} of {found.media}"] if found.media > 1 else []
     where += [frame] if (frame := _frame(found)) else []
     where += ["cached"] if found.cached else []
@@ -137,7 +152,12 @@ def came_as(result: Outcome) -> str:
 def done_with(result: Outcome) -> str:
     """The action, the rule that gave it (a cause is told as what was found), and what was answered."""
     rule = f" ({result.entry.rule})" if result.entry and result.entry.rule else ""
-    return f"{result.action}{rule}, {result.status}"
+    done = f"{result.action}{rule}, {result.status}"
+    if not isinstance(result, Result) or result.end is None:
+        return done
+    end = result.end
+    by = f" ({end.entry.rule})" if end.entry and end.entry.rule else ""
+    return f"{done}; {end.outcome}{by} after {end.seconds:.0f} s"
 
 
 def complain(console: Console, result: Outcome) -> None:

@@ -10,6 +10,7 @@ import httpx
 from rich.console import Console
 
 from addons.demo import show
+from addons.demo.no_gpu import BUDGET, SECONDS, slow_scenes
 from addons.demo.outcome import Result
 from addons.demo.scenes import Scene, Script
 from addons.demo.visited import Outcome, Visited
@@ -17,6 +18,7 @@ from addons.demo.visits import Visit, visits
 from addons.ledger.errors import LedgerError
 
 if TYPE_CHECKING:
+    from addons.demo.awaiting import Sent
     from addons.demo.run import Demo
 
 TROUBLE = (OSError, LedgerError, httpx.HTTPError)
@@ -31,13 +33,16 @@ SETTLE = 0.3
 class Watcher:
     """Prints outcomes to ``console`` and counts them.
 
-    ``script`` writes a round's scenes, beginning at a seed, and ``visits`` its visits, with the script's seeds.
+    ``script`` writes a round's scenes, beginning at a seed, and ``visits`` its visits, with the script's seeds;
+    ``slow_scenes`` what is sent to the fediward without a GPU, which takes ``slow`` seconds for a picture.
     """
 
     console: Console
     once: bool
     script: Callable[[str, str, int], Script] = Script
     visits: Callable[[Script, str], Sequence[Visit]] = visits
+    slow_scenes: Callable[[Script], Sequence[Sequence[Scene]]] = slow_scenes
+    slow: float = SECONDS
     outcomes: int = 0
     right: int = 0
     wrong: int = 0
@@ -66,7 +71,7 @@ class Watcher:
                 loading.close()
                 loaded()
 
-            async with opened(config or CONFIG, done) as demo:
+            async with opened(config or CONFIG, done, slow=self.slow) as demo:
                 await self._rounds(demo)
 
     async def _rounds(self, demo: "Demo") -> None:
@@ -75,13 +80,17 @@ class Watcher:
             self.console.print(show.table([], self.console.width))
         while True:
             script = self.script(demo.remote.server.url, demo.remote.actor, seed)
-            scenes = script.all()
-            await self._round(demo, scenes, self.visits(script, demo.remote.secure.url))
+            scenes, visits = script.all(), self.visits(script, demo.remote.secure.url)
+            await self._round(demo, scenes, visits, self.slow_scenes(script))
             if self.once:
                 return
             seed = script.seed
 
-    async def _round(self, demo: "Demo", scenes: Sequence[Scene], visits: Sequence[Visit]) -> None:
+    async def _round(
+        self, demo: "Demo", scenes: Sequence[Scene], visits: Sequence[Visit], slow: Sequence[Sequence[Scene]]
+    ) -> None:
+        # First, for nobody need wait meanwhile: that is what it shows.
+        pending = await demo.send_slowly(slow)
         results: list[Result] = []
         for scene in scenes:
             results.append(await demo.play(scene))
@@ -90,9 +99,10 @@ class Watcher:
         for visit in visits:
             visited.append(await demo.visit(visit))
             await self._tell(visited[-1])
+        late = [await self._finished(demo, sent) for sent in pending]
         await asyncio.sleep(SETTLE)
-        problems = await demo.audit(results, visited)
-        outcomes: list[Outcome] = [*results, *visited]
+        problems = await demo.audit([*results, *late], visited)
+        outcomes: list[Outcome] = [*results, *visited, *late]
         if self.once and not self._rows:
             self.console.print(show.table(outcomes, self.console.width))
         for outcome in outcomes:
@@ -105,6 +115,11 @@ class Watcher:
         for problem in problems:
             show.mark(self.console, problem)
         self.wrong += len(problems)
+
+    async def _finished(self, demo: "Demo", sent: "Sent") -> Result:
+        result = await demo.finish(sent)
+        await self._tell(result)
+        return result
 
     async def _tell(self, result: Outcome) -> None:
         self.outcomes += 1
@@ -125,6 +140,7 @@ class Watcher:
             self.console.print("Stopped before anything was sent.")
             return
         self.console.print(show.INTACT, style="dim")
+        self.console.print(show.slowly(self.slow, BUDGET * self.slow), style="dim")
         told = f"{self.right} of {self.outcomes} outcomes were right"
         if self.wrong:
             told = f"[bold red]{told}: something is WRONG, see above.[/]"

@@ -14,10 +14,11 @@ from rich.console import Console
 
 from addons.commands.demo_ import Stop, run
 from addons.demo import show
+from addons.demo.no_gpu import slow_scenes
 from addons.demo.scenes import Scene, Script
 from addons.demo.visits import Visit, visits
 from addons.demo.watching import Watcher
-from tests.addons.demo.light import CONFIG, Few, few_visits
+from tests.addons.demo.light import CONFIG, Few, few_slow, few_visits
 
 ROOT = Path(__file__).parents[3]
 COMMAND = Path(sys.executable).with_name("fediward")
@@ -25,14 +26,18 @@ LIGHT = f"""
 import functools
 from addons.commands import demo_
 from addons.demo import run, scenes, watching
-from tests.addons.demo.light import light_visits, right
+from tests.addons.demo.light import few_slow, light_visits, right
 run.CONFIG = {CONFIG!r}
 watching.PACE = 0.01
 scenes.Script.all = lambda self, every=scenes.Script.all: list(filter(right, every(self)))
-demo_.Watcher = functools.partial(watching.Watcher, visits=light_visits)
+demo_.Watcher = functools.partial(watching.Watcher, visits=light_visits, slow_scenes=few_slow)
 """
 SCRIPT = Script("http://127.0.0.1:1", "http://127.0.0.1:1/actor")
-PLAYED: list[Scene | Visit] = [*SCRIPT.all(), *visits(SCRIPT, "https://127.0.0.1:2")]
+PLAYED: list[Scene | Visit] = [
+    *SCRIPT.all(),
+    *visits(SCRIPT, "https://127.0.0.1:2"),
+    *(scene for scenes in slow_scenes(SCRIPT) for scene in scenes),
+]
 
 
 class Demo:
@@ -104,6 +109,7 @@ def test_every_outcome_is_right_with_the_real_models(tmp_path: Path) -> None:
     assert by_carries["the same picture in another post"][0].endswith("(cached)")
     assert by_carries["a drawn face, which NudeNet finds"][0].startswith("nudity.face")
     assert by_carries["a smaller copy of a picture on a hash list"] == ("hash.known 1.00", "reject (known), 403")
+    assert by_carries["no GPU: a post with a forbidden shape"][0].startswith("cause: timeout, then clip.red_circle")
     assert f"{len(PLAYED)} of {len(PLAYED)} outcomes were right" in demo.text
     assert demo.text.count("protects nobody") >= 2
     assert not any(ord(letter) < 32 and letter != "\n" for letter in demo.text)
@@ -144,7 +150,7 @@ def test_a_signal_ends_it_in_order(
 )
 async def test_once_ends_with_0_only_if_all_is_right(config: str, status: int) -> None:
     out = io.StringIO()
-    assert await run(Watcher(Console(file=out, width=80), True, Few, few_visits), Stop(), config) == status
+    assert await run(Watcher(Console(file=out, width=80), True, Few, few_visits, few_slow), Stop(), config) == status
     assert ("WRONG: piefed: a smaller copy of a picture on a hash list" in out.getvalue()) == bool(status)
 
 

@@ -1,8 +1,12 @@
 """The demo without torch and NudeNet: it opens in a second, and knows the hash lists, addresses and causes only."""
 
 from addons.demo import run
+from addons.demo.no_gpu import slow_scenes
 from addons.demo.scenes import Scene, Script
 from addons.demo.visits import Visit, visits
+
+SLOW = 2.0
+"""Seconds that the judge without a GPU takes: a tenth is what senders wait."""
 
 _HEAVY = """\
   clip: {{model: fediward-tiny, pretrained: demo-shapes}}
@@ -24,7 +28,8 @@ CONFIG = "".join(
 
 def right(one: Scene | Visit) -> bool:
     """Whether it comes out right without torch and NudeNet."""
-    return one.decided not in ("red-circle", "face")
+    ends = one.ends if isinstance(one, Scene) else None
+    return not {one.decided, ends} & {"red-circle", "face"}
 
 
 class LightScript(Script):
@@ -40,8 +45,18 @@ def light_visits(script: Script, secure: str) -> list[Visit]:
     return list(filter(right, visits(script, secure)))
 
 
+def light_slow(script: Script) -> list[list[Scene]]:
+    """Scenes of the fediward without a GPU that come out right without torch and NudeNet."""
+    return [list(filter(right, scenes)) for scenes in slow_scenes(script)]
+
+
+def few_slow(script: Script) -> list[list[Scene]]:
+    """None of them, which takes no time."""
+    return []
+
+
 class Few(LightScript):
-    """Three scenes: one arrives, one is rejected, one is deferred."""
+    """Three scenes: one arrives, one is rejected, one is held until its picture is seen."""
 
     def all(self) -> list[Scene]:
         wanted = ("words alone", "a smaller copy of a picture on a hash list", "a picture whose host is out of order")

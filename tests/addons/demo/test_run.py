@@ -14,7 +14,7 @@ from addons.demo.run import Demo, opened
 from addons.demo.scenes import Scene
 from addons.demo.visited import Visited
 from addons.demo.visits import Visit
-from tests.addons.demo.light import CONFIG, LightScript, light_visits
+from tests.addons.demo.light import CONFIG, SLOW, LightScript, light_slow, light_visits
 from tests.net import until
 
 
@@ -50,7 +50,7 @@ class Stage:
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def open_demo() -> AsyncIterator[Demo]:
-    async with opened(CONFIG) as demo:
+    async with opened(CONFIG, slow=SLOW) as demo:
         yield demo
 
 
@@ -77,11 +77,28 @@ async def test_what_arrives_is_intact_and_what_is_rejected_does_not_arrive(stage
 
 
 @module_loop
-async def test_a_deferred_delivery_arrives_when_it_is_sent_again(stage: Stage) -> None:
+async def test_a_held_delivery_arrives_when_its_picture_is_seen_and_may_be_sent_again(stage: Stage) -> None:
     first = stage.scene("a picture whose host is out of order")
-    again = replace(first, action="pass", decided=None, pictures=1)
-    assert (await stage.play(first)).status == 503
+    again = replace(first, action="pass", decided=None, pictures=1, outcome=None)
+    result = await stage.play(first)
+    assert result.problems() == []
+    assert result.end is not None
+    assert result.end.outcome == "replayed"
     assert (await stage.play(again)).problems() == []
+    assert await stage.audit() == []
+
+
+@module_loop
+async def test_without_a_gpu_nothing_is_lost_and_nobody_waits(stage: Stage) -> None:
+    sent = await stage.demo.send_slowly(light_slow(stage.script))
+    assert {one.status for one in sent} == {202}
+    assert [arrival.id for arrival in stage.demo.receiver.arrivals()] == [
+        one.scene.id for one in sent if one.scene.action == "pass"
+    ]
+    for one in sent:
+        stage.results.append(await stage.demo.finish(one))
+        assert stage.results[-1].problems() == [], one.scene.carries
+    assert {one.end.outcome for one in stage.results if one.end} == {"replayed", "dropped", "withdrawn"}
     assert await stage.audit() == []
 
 

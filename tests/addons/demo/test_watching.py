@@ -8,7 +8,7 @@ from rich.console import Console
 from addons.demo.scenes import Scene, Script
 from addons.demo.visits import Visit
 from addons.demo.watching import Watcher
-from tests.addons.demo.light import CONFIG, Few, LightScript, few_visits, light_visits
+from tests.addons.demo.light import CONFIG, SLOW, Few, LightScript, few_slow, few_visits, light_slow, light_visits
 
 
 class Terminal(io.StringIO):
@@ -30,10 +30,11 @@ async def watched(
     *,
     terminal: bool = False,
     visits: Callable[[Script, str], list[Visit]] = few_visits,
+    slow: Callable[[Script], list[list[Scene]]] = few_slow,
 ) -> tuple[Watcher, str]:
     out = Terminal() if terminal else io.StringIO()
     console = Console(file=out, width=80, force_terminal=terminal, highlight=False)
-    watcher = Watcher(console, True, script, visits)
+    watcher = Watcher(console, True, script, visits, slow, SLOW)
     told: list[str] = []
     await watcher.watch(config, lambda: told.append(out.getvalue()))
     assert len(told) == 1
@@ -44,9 +45,10 @@ async def watched(
 
 
 async def test_without_a_terminal_there_is_a_line_each_and_the_table_at_the_end() -> None:
-    watcher, text = await watched(LightScript, CONFIG, visits=light_visits)
+    watcher, text = await watched(LightScript, CONFIG, visits=light_visits, slow=light_slow)
     script = LightScript("http://x", "http://x/actor")
-    played: list[Scene | Visit] = [*script.all(), *light_visits(script, "https://x")]
+    slow = [scene for scenes in light_slow(script) for scene in scenes]
+    played: list[Scene | Visit] = [*script.all(), *light_visits(script, "https://x"), *slow]
     assert (watcher.outcomes, watcher.right, watcher.wrong) == (len(played), len(played), 0)
     assert len(played) > 30
     assert f"{len(played)} of {len(played)} outcomes were right" in text
@@ -58,6 +60,8 @@ async def test_without_a_terminal_there_is_a_line_each_and_the_table_at_the_end(
     ]
     assert "A user whose picture is refused is told: This image was not accepted (decision " in text
     assert "pict-rs is a stand-in here" in text
+    assert f"whose judge takes {SLOW:g} s more" in text
+    assert "dropped (known) after" in text
     assert text.index("what came") > text.index("the same delivery again")
 
 
