@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import json
 import sqlite3
-import threading
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,8 @@ from addons.policy.words import Cause, Door
 from classifier.remote.client import Workers
 from tests import net
 from tests.drawing import encode, textured
-from tests.e2e.faults import DOORS, FORBIDDEN, ORDINARY, SECONDS, Judging, World, judging, opened
+from tests.e2e.faults import DOORS, SECONDS, World, opened
+from tests.e2e.faulty import FORBIDDEN, ORDINARY, Judging, judging
 from tests.sleeping import CONCEPTS, settings
 
 BROKEN = ORDINARY[:200] + bytes(2000)
@@ -103,7 +103,7 @@ def served(world: World, data: bytes = ORDINARY, **answer: Any) -> Thing:
 async def timeout(folder: Path, judge: Judging) -> AsyncIterator[Stage]:
     sections = {name: dict(section) | {"deadline": "1s"} for name, section in DOORS.items()}
     async with every_door(folder, judge, doors=sections, budget="1s") as world:
-        judge.detector.gate = threading.Event()
+        judge.waits()
         yield Stage(world, served(world))
 
 
@@ -121,9 +121,9 @@ async def no_worker(folder: Path, judge: Judging) -> AsyncIterator[Stage]:
 @contextlib.asynccontextmanager
 async def busy(folder: Path, judge: Judging) -> AsyncIterator[Stage]:
     async with judging(folder, queue=1) as small, every_door(folder, small) as world:
-        small.detector.gate = threading.Event()
+        small.waits()
         first = asyncio.ensure_future(small.engine.judge(FORBIDDEN, timeout=SECONDS))
-        await asyncio.to_thread(small.detector.begun.acquire)
+        await net.until(lambda: small.detector.waiting > 0, SECONDS)
         yield Stage(world, served(world))
         small.works()
         await first
@@ -131,7 +131,7 @@ async def busy(folder: Path, judge: Judging) -> AsyncIterator[Stage]:
 
 @contextlib.asynccontextmanager
 async def detector_error(folder: Path, judge: Judging) -> AsyncIterator[Stage]:
-    judge.detector.works = False
+    judge.fails()
     async with every_door(folder, judge) as world:
         yield Stage(world, served(world))
 
@@ -194,7 +194,7 @@ async def ledger_error(folder: Path, judge: Judging) -> AsyncIterator[Stage]:
 
 @contextlib.asynccontextmanager
 async def hold_full(folder: Path, judge: Judging) -> AsyncIterator[Stage]:
-    judge.detector.works = False
+    judge.fails()
     async with every_door(folder, judge, holds={"count": 1, "host_count": 1}) as world:
         thing = served(world)
         assert await world.deliver(thing.url, id="first") == 202

@@ -1,24 +1,22 @@
-"""A whole service with its doors in the test's own loop; its detector, server, names and clock fail when told to."""
+"""A whole service with its doors in the test's own loop, amid parts that fail when told to."""
 
-import asyncio
 import contextlib
-import json
-import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+import functools
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
+from datetime import timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 from unittest import mock
 
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
+from addons import delivering
 from addons.delivering import Known
 from addons.doors.fetch import Fetch
-from addons.fetching.addresses import Address
 from addons.fetching.resolving import SystemResolver
+from addons.holding.settings import KeeperSettings
 from addons.judging.stable import origin_urls
 from addons.ledger.entry import Entry
 from addons.ledger.held import HoldRecord
@@ -27,20 +25,11 @@ from addons.ledger.reading import Reader, Search
 from addons.opening import Doors, plans
 from addons.service import Service
 from addons.web import status
-from classifier.engine import Engine
-from classifier.hashlists import HashList, Lists
-from classifier.lanes import Lanes
-from classifier.media import MediaDecoder
-from classifier.settings import DecodeSettings, HashListSettings
-from classifier.types import Backend
 from tests import net, pictures
-from tests.addons.doors.opened import configured, write_list
+from tests.addons.doors.opened import configured
 from tests.addons.doors.signing import Actor, actor
-from tests.classifier.fakes import Broken
-from tests.drawing import encode, textured
-from tests.processes import free_port
+from tests.e2e.faulty import Clock, Judging, Names, Server
 
-FORBIDDEN, ORDINARY = encode(textured(1)), encode(textured(2))
 SECONDS = 30.0
 """For what comes about soon, on a machine where other work shares the processor."""
 DOORS = {
@@ -56,112 +45,6 @@ DOORS = {
     "upload": {"deadline": "30s"},
 }
 """Every door; ports are free ones in the end."""
-
-
-class Clock:
-    """The time of day, and how far it was put forward or back."""
-
-    def __init__(self) -> None:
-        self.ahead = timedelta()
-
-    def __call__(self) -> datetime:
-        return datetime.now(UTC) + self.ahead
-
-
-class Names:
-    """Every ``*.example`` is on this machine but those that are ``gone``; ``asked``: how often each was looked up."""
-
-    def __init__(self) -> None:
-        self.gone: set[str] = set()
-        self.asked: list[str] = []
-
-    def __call__(self, name: str) -> list[Address]:
-        self.asked.append(name)
-        if name in self.gone or not name.endswith(".example"):
-            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
-        return [ip_address("127.0.0.1")]
-
-
-type Way = Literal["well", "silent", "resets", "breaks off", "refuses", "overloaded"]
-
-
-class Server:
-    """The server behind the doors: can be stopped and started again, and told how to answer."""
-
-    ANSWERS: Mapping[str, bytes] = {
-        "well": net.OK,
-        "refuses": b"HTTP/1.1 400 Bad Request\r\nContent-Length: 2\r\n\r\nno",
-        "overloaded": b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n",
-        "breaks off": b"HTTP/1.1 200 OK\r\nContent-Le",
-    }
-
-    def __init__(self) -> None:
-        self.port = free_port()
-        self.way: Way = "well"
-        self.requests: list[net.Received] = []
-        """In every run of it."""
-        self.woken = asyncio.Event()
-        """A silent one answers once this is set."""
-        self._running = contextlib.AsyncExitStack()
-
-    async def start(self) -> None:
-        await self._running.enter_async_context(net.upstream(self._answer, port=self.port))
-
-    async def stop(self) -> None:
-        await self._running.aclose()
-
-    def got(self, body: bytes) -> int:
-        """How often this very body arrived."""
-        return sum(request.body == body for request in self.requests)
-
-    async def _answer(self, request: net.Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.requests.append(request)
-        if self.way == "silent":
-            await self.woken.wait()
-        if self.way == "resets":
-            writer.transport.abort()
-            return
-        writer.write(self.ANSWERS.get(self.way, net.OK))
-        await writer.drain()
-        if self.way == "breaks off":
-            writer.transport.abort()
-
-
-@dataclass
-class Judging:
-    """An engine without models; its one detector does as it is told. ``list``: the forbidden picture's."""
-
-    engine: Engine
-    detector: Broken
-    list: Path
-
-    def works(self) -> None:
-        """It judges, whatever was before."""
-        self.detector.works = True
-        if self.detector.gate is not None:
-            self.detector.gate.set()
-        self.detector.gate = None
-        for breaker in self.engine.breakers.values():
-            if breaker.state != "closed":
-                breaker.succeeded()  # type: ignore[attr-defined]  # its own breaker, not the face of it
-
-
-@contextlib.asynccontextmanager
-async def judging(folder: Path, backend: Backend | None = None, queue: int = 256) -> AsyncIterator[Judging]:
-    """Without a ``backend`` it is the detector."""
-    listed = write_list(folder / "hashes.csv", FORBIDDEN)
-    decoder = MediaDecoder(DecodeSettings(processes=1))
-    decoder.warm_up()
-    detector = Broken()
-    detector.works = True
-    lists = Lists([HashList(HashListSettings(name="ours", file=listed))])
-    engine = Engine(decoder, backend or Lanes([detector]), lists, queue=queue)
-    made = Judging(engine, detector, listed)
-    try:
-        yield made
-    finally:
-        made.works()
-        await engine.close()
 
 
 @dataclass
@@ -191,6 +74,11 @@ class World:
         self.bodies.append(body)
         self.sent.append(head + body)
         return await self.send(head + body)
+
+    async def says(self, kind: str, object: object, *, id: str = "", who: Actor | None = None) -> int:
+        """As :meth:`deliver`, of any activity."""
+        who = who or self.sender
+        return await self.deliver(activity=who.says(kind, object, id=id or str(len(self.bodies) + 1)), who=who)
 
     async def send(self, request: bytes) -> int:
         """Any request to the inbox door; the status."""
@@ -267,11 +155,12 @@ async def opened(
     *,
     keeps: bool = True,
     doors: Mapping[str, Any] | None = None,
+    keeper: Mapping[str, Any] | None = None,
     busy: float = 5.0,
     **settings: Any,
 ) -> AsyncIterator[World]:
-    """Open ``doors`` (beside the inbox's none unless they are named). ``keeps``: what is held is worked on; ``busy``:
-    seconds that are waited for somebody's lock on the ledger."""
+    """Open ``doors`` (beside the inbox's none unless they are named). ``keeps``: what is held is worked on; ``keeper``:
+    its settings that are others; ``busy``: seconds that are waited for somebody's lock on the ledger."""
     server, names, clock = Server(), Names(), Clock()
     async with contextlib.AsyncExitStack() as stack:
         stack.enter_context(mock.patch.object(status, "FRESH", 0.0))  # no figures of a second ago
@@ -292,6 +181,8 @@ async def opened(
         door = config.doors.pictrs
         urls = origin_urls(ledger, str(door.origin_url)) if door else None
         resolver = SystemResolver(lookup=names)
+        keeps_so = functools.partial(KeeperSettings, **(keeper or {}))
+        stack.enter_context(mock.patch.object(delivering, "KeeperSettings", keeps_so))
         service = Service.of(
             config, ledger, judge.engine, Known.load(config, ledger), urls=urls, names=resolver, watched=True
         )
@@ -319,36 +210,3 @@ async def opened(
             await open_doors.close()
             await service.delivering.close()
     assert service.budget.used == 0
-
-
-def note_with(sender: Actor, *images: str) -> bytes:
-    """A note as its host gives it."""
-    return json.dumps(sender.note(*images)).encode()
-
-
-@contextlib.asynccontextmanager
-async def raw_host(
-    handle: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
-) -> AsyncIterator[int]:
-    """A host that does on each connection whatever it likes; its port."""
-    tasks: set[asyncio.Task[None]] = set()
-
-    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        tasks.add(task)
-        try:
-            with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
-                await handle(reader, writer)
-        finally:
-            tasks.discard(task)
-            writer.transport.abort()
-
-    listening = await asyncio.start_server(connected, "127.0.0.1", 0)
-    try:
-        yield listening.sockets[0].getsockname()[1]
-    finally:
-        listening.close()
-        for task in tuple(tasks):
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

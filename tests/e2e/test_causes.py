@@ -2,18 +2,17 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
 import pytest
-import pytest_asyncio
 
 from addons.policy.example import example_text
 from addons.policy.words import Action, Cause, Door
 from tests.e2e.causes import MADE, Stage
-from tests.e2e.faults import Judging, judging
+from tests.e2e.faulty import Judging
 
 NO_FETCH = "nothing is fetched here: the bytes are brought"
 ITS_OWN = "the server's own request gets the host's own answer, and there are no bytes to judge"
@@ -62,12 +61,6 @@ TABLE: Mapping[Cause, Row] = {
     Cause.LEDGER_ERROR: row(PASSED, PASSED, PASSED, PASSED, PASSED),
     Cause.HOLD_FULL: row(DEFERRED, NEVER_HELD, NEVER_HELD, NEVER_HELD, NEVER_HELD),
 }
-
-
-@pytest_asyncio.fixture(loop_scope="module", scope="module")
-async def judge(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Judging]:
-    async with judging(tmp_path_factory.mktemp("judge")) as made:
-        yield made
 
 
 def test_no_cause_and_no_door_is_left_out() -> None:
