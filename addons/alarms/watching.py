@@ -144,7 +144,10 @@ class Watching:
 
     async def _run(self) -> None:
         while True:
-            await self.look()
+            try:
+                await self.look()
+            except Exception:
+                self._cannot("what may go wrong")
             await asyncio.sleep(self._every)
 
     def _ask(self, name: str, update: Callable[[], None]) -> None:

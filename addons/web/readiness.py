@@ -35,7 +35,7 @@ class Check:
 
     def as_json(self) -> dict[str, object]:
         """The same for programs."""
-        return {"name": self.name, "ok": self.ok, "wrong": self.wrong, "mend": self.mend}
+        return {"name": self.name, "ok": self.ok, "wrong": self.wrong, "mend": self.mend if self.wrong else ""}
 
 
 type Part = Callable[[], Check | Awaitable[Check]]

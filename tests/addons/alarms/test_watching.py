@@ -197,6 +197,23 @@ async def test_what_cannot_be_asked_is_told_once_and_the_others_are(caplog: pyte
     assert [record.getMessage() for record in caplog.records] == ["judging cannot be watched"]
 
 
+async def test_a_look_that_fails_is_not_the_last(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    looks = []
+
+    async def look() -> None:
+        looks.append(1)
+        raise RuntimeError("a mistake")
+
+    watched = Watched({})
+    monkeypatch.setattr(watched.watching, "look", look)
+    watched.watching.start()
+    await net.until(lambda: len(looks) >= 3, 20)
+    await watched.watching.close()
+    assert [record.getMessage() for record in caplog.records] == ["what may go wrong cannot be watched"]
+
+
 async def test_it_looks_again_and_again_until_it_is_closed() -> None:
     looks = []
 

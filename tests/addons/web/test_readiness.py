@@ -20,6 +20,7 @@ async def test_all_are_asked_in_order() -> None:
     readiness.add("c", lambda: Check("c", "old", able=True))
     checks = await readiness.checks()
     assert [(check.name, check.ok) for check in checks] == [("a", True), ("b", False), ("c", True)]
+    assert Check("a", mend="Mend it").as_json() == {"name": "a", "ok": True, "wrong": "", "mend": ""}
     assert checks[1].as_json() == {"name": "b", "ok": False, "wrong": "it is not there", "mend": ""}
 
 
