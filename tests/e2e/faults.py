@@ -109,6 +109,14 @@ class World:
         with self.reader() as reader:
             return reader.holds(1000, over=True)
 
+    async def rests(self) -> None:
+        """Wait until each hold was tried, and nobody is at it."""
+
+        def tried(one: HoldRecord) -> bool:
+            return one.outcome is not None or (one.worker is None and one.attempts > 0)
+
+        await net.until(lambda: all(map(tried, self.holds())), SECONDS)
+
     async def outcomes(self, *expected: str | None) -> list[HoldRecord]:
         """Wait until the holds have come to these ends, in the order in which they came (None: it is not over)."""
         found: list[HoldRecord] = []
@@ -157,10 +165,12 @@ async def opened(
     doors: Mapping[str, Any] | None = None,
     keeper: Mapping[str, Any] | None = None,
     busy: float = 5.0,
+    media: int = 0,
     **settings: Any,
 ) -> AsyncIterator[World]:
     """Open ``doors`` (beside the inbox's none unless they are named). ``keeps``: what is held is worked on; ``keeper``:
-    its settings that are others; ``busy``: seconds that are waited for somebody's lock on the ledger."""
+    its settings that are others; ``busy``: seconds that are waited for somebody's lock on the ledger; ``media``: a port
+    that may be fetched from too."""
     server, names, clock = Server(), Names(), Clock()
     async with contextlib.AsyncExitStack() as stack:
         stack.enter_context(mock.patch.object(status, "FRESH", 0.0))  # no figures of a second ago
@@ -176,6 +186,8 @@ async def opened(
             "status": {"listen": "127.0.0.1:9"},
             "budget": "30s",
         }
+        if media:
+            own["fetch"] = {"ports": [host.port, media]}
         config = configured(folder, judge.list, host.port, own | settings)
         ledger = stack.enter_context(Ledger.open(config.ledger.url, busy=busy, clock=clock))
         door = config.doors.pictrs

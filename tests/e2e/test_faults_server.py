@@ -26,7 +26,7 @@ async def held(world: World, judge: Judging, *images: str) -> None:
     """Deliver something that cannot be judged yet; it can from then on."""
     judge.fails()
     assert await world.deliver(*(images or (fine(world),))) == 202
-    await until(lambda: world.holds()[-1].attempts > 0 and world.service.delivering.keeper.working == 0, SECONDS)
+    await world.rests()
     judge.works()
 
 
@@ -56,8 +56,9 @@ async def test_down_what_is_held_waits_and_arrives_once_it_is_back(tmp_path: Pat
         await held(world, judge, world.host.put("/bad.png", FORBIDDEN))
         await world.server.stop()
         world.later(6)
-        await until(lambda: world.holds()[0].state == "replaying" and world.holds()[0].attempts > 0, SECONDS)
         await world.outcomes(None, "dropped")
+        await until(lambda: world.holds()[0].state == "replaying", SECONDS)
+        await world.rests()
         await world.server.start()
         world.later(10)
         assert [one.detail for one in await world.outcomes("replayed", "dropped")] == [
@@ -107,7 +108,7 @@ async def test_slow_a_replay_that_is_not_answered_is_tried_again(tmp_path: Path,
         world.server.way = "silent"
         world.later(6)
         await until(lambda: len(world.server.requests) == 1, SECONDS)
-        await until(lambda: world.service.delivering.keeper.working == 0, SECONDS)
+        await world.rests()
         assert not world.service.delivering.upstream.down
         world.server.way = "well"
         world.later(10)
@@ -122,7 +123,7 @@ async def test_failing_a_replay_is_tried_again(tmp_path: Path, judge: Judging, w
         world.server.way = way
         world.later(6)
         await until(lambda: bool(world.server.requests), SECONDS)
-        await until(lambda: world.service.delivering.keeper.working == 0, SECONDS)
+        await world.rests()
         assert [one.outcome for one in world.holds()] == [None]
         world.server.way = "well"
         world.later(10)
