@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import msgspec
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, OperationalError
 
 from addons.ledger.errors import LedgerError, explained
 
@@ -26,6 +26,9 @@ CROWDED = 30.0
 
 READS = {"reads": True}
 """Execution options of an engine or connection that only reads: it takes no lock that others wait for."""
+
+_PATIENCE = 10
+"""Milliseconds within which SQLite itself tries again, each time a little later."""
 
 type Synchronous = Literal["NORMAL", "FULL"]
 """SQLite's ``synchronous``. NORMAL may lose the last decisions in a power cut, never the file's soundness."""
@@ -140,9 +143,30 @@ def _sqlite(url: URL, busy: float, synchronous: Synchronous, read_only: bool, co
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
         reads = read_only or connection.get_execution_options().get("reads")
-        connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
+        if reads:
+            connection.exec_driver_sql("BEGIN")
+        else:
+            _begin_writing(connection, busy)
 
     return engine
+
+
+def _begin_writing(connection: Connection, busy: float) -> None:
+    """Take the one writer's lock, trying often: left to itself SQLite soon tries ten times a second only, and between
+    the many transactions of another process or thread it may never find the moment."""
+    deadline = time.monotonic() + busy
+    connection.exec_driver_sql(f"PRAGMA busy_timeout = {_PATIENCE}")
+    try:
+        while True:
+            try:
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+                return
+            except OperationalError as error:
+                code = getattr(error.orig, "sqlite_errorcode", None)
+                if code is None or code & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= deadline:
+                    raise
+    finally:
+        connection.exec_driver_sql(f"PRAGMA busy_timeout = {round(busy * 1000)}")
 
 
 def _make_private(path: Path) -> None:
