@@ -106,7 +106,7 @@ async def test_told_to_stop(world: World) -> None:
     assert children
     status, tried, waiting = await interrupted(world, signal.SIGTERM)
     assert status == 0, world.running.log.read_text()
-    assert waiting.status == 503  # it was given its whole budget
+    assert waiting.status == 202  # it was given its whole budget, and is held
     world.host.release.set()  # its picture comes after all, and changes nothing
     for one in (*tried, waiting):
         check(world, one)
