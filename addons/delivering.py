@@ -34,10 +34,11 @@ from addons.senders.keys import Keys
 from addons.senders.lists import Lists
 from addons.senders.shares import Shares
 from addons.senders.verifying import Verifier
+from addons.senders.vouching import Vouched
 from addons.timing import TimedHolder, TimedReplayer, TimedVerifier
 
 STOPPING = 10.0
-"""Seconds that what is being replayed or written down may take to end, when we are stopped."""
+"""Seconds that what is being replayed may take to end, when we are stopped."""
 
 logger = logging.getLogger(__name__)
 
@@ -94,7 +95,10 @@ class Delivering:
         self.deciding = Deciding(scope, rules, policy, look_ahead, ledger, fair, brake=brake, denials=known.denials)
         verifier, replayer = Verifier(self._keys), Replayer(upstream)
         self.signers = Signers(
-            TimedVerifier(health.metrics, verifier) if health else verifier, known.lists, known.denials
+            TimedVerifier(health.metrics, verifier) if health else verifier,
+            known.lists,
+            known.denials,
+            Vouched(config.server.software),
         )
         self.upstream = Upstream(upstream, replayer.reachable)
         self.keeper = Keeper(
@@ -122,11 +126,12 @@ class Delivering:
             self._started = True
             self.keeper.start()
 
-    async def stop(self) -> None:
-        """Work on it no more; it stays in the database for whoever runs next."""
+    async def stop(self, timeout: float = STOPPING) -> None:
+        """Work on it no more; it stays in the database for whoever runs next. ``timeout``: seconds that what is being
+        sent or written down may take to end."""
         if self._started:
             self._started = False
-            await self.keeper.stop(STOPPING)
+            await self.keeper.stop(timeout)
 
     def seen(self, url: str) -> None:
         """A media door saw this URL. Never waits; asks nobody where nothing is held."""

@@ -102,6 +102,8 @@ async def _doors(service: "Service", stop: asyncio.Future[None], hurry: asyncio.
             await _first(draining, hurry)
             draining.cancel()
             # What is held is in the ledger, for the next start.
+            if hurry.done():
+                await service.delivering.stop(timeout=0)
             await service.delivering.stop()
     finally:
         opening.cancel()

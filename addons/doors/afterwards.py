@@ -10,10 +10,11 @@ from addons.doors.deciding import Decided, Deciding
 from addons.doors.deliveries import BodyEncodingError, BodyTooLargeError
 from addons.doors.peers import connection_key
 from addons.doors.reading import Readers, ReadersBusyError
-from addons.doors.signers import Signers, denial_of, share_for
+from addons.doors.signers import Signers, denial_of
 from addons.doors.visits import Visit
 from addons.fetching.budget import BudgetSpentError
 from addons.ledger.held import Signer
+from addons.senders.shares import share_of
 
 UNASKED = Signer("unverifiable", reason="who observes does not ask who signed")
 
@@ -70,4 +71,4 @@ class Afterwards:
             return denial_of(case, denials)
         if (verdict := without_media(deciding.policy, delivery)) is not None:
             return Decided(case, verdict)
-        return await deciding.decide(replace(case, signer=UNASKED, share=share_for(UNASKED, visit.peer)))
+        return await deciding.decide(replace(case, signer=UNASKED, share=share_of(UNASKED, connection_key(visit.peer))))

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import time
-from collections import Counter
 from collections.abc import Awaitable, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -20,7 +19,7 @@ from addons.doors.deciding import Case, Decided, Deciding
 from addons.doors.deliveries import BodyEncodingError, BodyTooLargeError, is_delivery, unknown_charset
 from addons.doors.holding import Holding, for_order
 from addons.doors.layers import UNJUDGED, UNREACHED, Rules, is_websocket, speak_http1
-from addons.doors.peers import Network, connection_key, is_trusted, parse_address
+from addons.doors.peers import Connections, Network, connection_key
 from addons.doors.reading import Readers, ReadersBusyError
 from addons.doors.signers import Denial, Signers, denial_of
 from addons.doors.upgrades import remove_upgrade
@@ -32,6 +31,8 @@ logger = logging.getLogger(__name__)
 
 READ_INLINE = 8 << 10
 """Bytes of a plain body read on the event loop; more, and all that is compressed, would stall other connections."""
+UNVERIFIABLE = "fediward.unverifiable"
+"""Flow metadata: a delivery that was forwarded, whose signer's key cannot be had."""
 _PERMITTED = (Action.PASS, Action.RECORD, Action.STRIP)
 
 type _Work = Coroutine[Any, Any, None]
@@ -75,26 +76,18 @@ class Inbox:
         self._readers = Readers()
         self._open: set[str] = set()
         self._afterwards = Afterwards(deciding, signers, self._readers, settings.deliveries)
-        self._connections: Counter[str] = Counter()
+        self._connections = Connections(settings.connections_per_peer, settings.trusted_proxies)
 
     # -- connections ---------------------------------------------------------------------------------------------------
 
     def client_connected(self, client: Client) -> None:
         """Bound how many connections one peer has; the admin's own proxies bring everybody's."""
-        key = connection_key(client.peername[0])
-        self._connections[key] += 1
-        address = parse_address(client.peername[0])
-        if address and is_trusted(address, self.settings.trusted_proxies):
-            return
-        if self._connections[key] > self.settings.connections_per_peer:
+        if not self._connections.opened(client.peername[0]):
             client.error = "too many connections from this peer"
 
     def client_disconnected(self, client: Client) -> None:
         """Forget it."""
-        key = connection_key(client.peername[0])
-        self._connections[key] -= 1
-        if self._connections[key] <= 0:
-            del self._connections[key]
+        self._connections.closed(client.peername[0])
 
     def next_layer(self, nextlayer: layer.NextLayer) -> None:
         """HTTP/1 with our bounds."""
@@ -151,16 +144,20 @@ class Inbox:
 
     def response(self, flow: http.HTTPFlow) -> None:
         """The delivery is done."""
+        case: Case | None = flow.metadata.get(UNVERIFIABLE)
+        if case is not None and flow.response is not None and 200 <= flow.response.status_code < 300:
+            self.signers.took(case)
         if self.holding.upstream.down and flow.server_conn.timestamp_tcp_setup is not None:
             self.holding.upstream.note(True)
-        self._open.discard(flow.id)
-        if self.upload is not None:
-            self.upload.over(flow)
+        self._over(flow)
 
     def error(self, flow: http.HTTPFlow) -> None:
         """The delivery is done too: one of the sides is gone."""
         if flow.metadata.get(UNREACHED):
             self.holding.upstream.note(False)
+        self._over(flow)
+
+    def _over(self, flow: http.HTTPFlow) -> None:
         self._open.discard(flow.id)
         if self.upload is not None:
             self.upload.over(flow)
@@ -258,6 +255,8 @@ class Inbox:
                 decided = for_order(decided)
         action = self.deciding.note(decided)
         flow.response = accepted() if stored else inbox_answer(action)
+        if flow.response is None and decided.case.signer.state == "unverifiable":
+            flow.metadata[UNVERIFIABLE] = decided.case
 
     # -- the denied ----------------------------------------------------------------------------------------------------
 

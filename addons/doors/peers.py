@@ -1,6 +1,7 @@
 """Who is sending: the peer of the connection, or, behind the admin's own proxies, whom they say."""
 
 import ipaddress
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
@@ -74,3 +75,26 @@ def connection_key(peer: str) -> str:
     if isinstance(address, IPv6Address):
         return str(ipaddress.ip_network((address, 64), strict=False))
     return str(address) if address else peer
+
+
+class Connections:
+    """How many connections each peer has: ``most``, but for the ``trusted`` proxies, which bring everybody's."""
+
+    def __init__(self, most: int, trusted: Sequence[Network]) -> None:
+        self._most = most
+        self._trusted = trusted
+        self._open: Counter[str] = Counter()
+
+    def opened(self, peer: str) -> bool:
+        """One more; whether it may stay. It counts until it is :meth:`closed` in any case."""
+        key = connection_key(peer)
+        self._open[key] += 1
+        address = parse_address(peer)
+        return self._open[key] <= self._most or bool(address and is_trusted(address, self._trusted))
+
+    def closed(self, peer: str) -> None:
+        """One less."""
+        key = connection_key(peer)
+        self._open[key] -= 1
+        if self._open[key] <= 0:
+            del self._open[key]

@@ -13,6 +13,7 @@ from addons.doors.peers import connection_key
 from addons.ledger.held import Signer
 from addons.policy.words import Action, Context, Decision, Hit
 from addons.senders.shares import share_of
+from addons.senders.vouching import Vouched
 
 VERIFY = 1.5
 """Seconds of a delivery's time in which its key may be fetched; the rest is for its media."""
@@ -69,6 +70,7 @@ class Signers:
     verifier: Verifies
     lists: Listed
     denials: Denied
+    vouched: Vouched
     skew: Callable[[str, float], None] = _nobody
 
     def denied(self, contexts: Sequence[Context]) -> list[Denial]:
@@ -99,12 +101,12 @@ class Signers:
         )
         if signer.state == "verified" and signer.host is not None and signer.signed_at is not None:
             self.skew(signer.host, (case.started - signer.signed_at).total_seconds())
-        return replace(case, signer=signer, share=share_for(signer, case.peer))
+        share = self.vouched.share_of(signer, connection_key(case.peer))
+        return replace(case, signer=signer, share=share)
 
-
-def share_for(signer: Signer, peer: str) -> str:
-    """The share of a delivery from this address."""
-    return share_of(signer, connection_key(peer))
+    def took(self, case: Case) -> None:
+        """The server answered 2xx to it."""
+        self.vouched.took(case.signer, connection_key(case.peer))
 
 
 def denial_of(case: Case, denials: Sequence[Denial]) -> Decided:

@@ -117,7 +117,14 @@ async def test_every_limit_reaches_the_door(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("mode", "on", "status", "large"),
-    [("enforce", "defer", 503, True), ("enforce", "pass", None, True), ("observe", "defer", None, False)],
+    [
+        ("enforce", "defer", 503, True),
+        ("enforce", "pass", None, True),
+        ("enforce", "strip", 202, True),  # nothing was read that could be stripped
+        ("enforce", "hold", 503, True),  # nor anything gathered that could be held: the cause hold_full
+        ("observe", "defer", None, False),
+        ("observe", "hold", None, False),
+    ],
 )
 async def test_what_a_busy_door_answers(tmp_path: Path, mode: str, on: str, status: int | None, large: bool) -> None:
     service = Service.start(config(tmp_path, mode=mode, on={"busy": on}))

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from addons.doors.answers import inbox_answer, refusal
+from addons.doors.answers import accepted, inbox_answer, refusal
 from addons.policy.words import Action
 
 
@@ -12,6 +12,7 @@ from addons.policy.words import Action
         (Action.DROP, 202),
         (Action.REJECT, 403),
         (Action.DEFER, 503),
+        (Action.HOLD, 503),  # until it is stored
         (Action.RECORD, None),
         (Action.PASS, None),
     ],
@@ -19,6 +20,16 @@ from addons.policy.words import Action
 def test_the_answer_to_a_delivery(action: Action, status: int | None) -> None:
     answer = inbox_answer(action)
     assert (answer.status_code if answer else None) == status
+
+
+def test_a_hold_is_answered_like_a_drop() -> None:
+    dropped = inbox_answer(Action.DROP)
+    assert dropped is not None
+    assert (accepted().data.status_code, accepted().headers, accepted().content) == (
+        dropped.data.status_code,
+        dropped.headers,
+        dropped.content,
+    )
 
 
 def test_no_answer_ends_federation_or_names_a_rule() -> None:

@@ -381,6 +381,14 @@ async def test_a_key_that_is_only_given_to_the_signed(door: Open, host: pictures
         assert (record.signer.state, record.share) == ("unverifiable", "peer:127.0.0.1")
 
 
+async def test_whom_the_server_took_has_its_hosts_share(door: Open, host: pictures.Host) -> None:
+    sender = actor(host, status="401 Unauthorized")
+    async with door(keeps=False, server={"software": "mastodon"}) as opened:
+        assert await deliver(opened, sender, sender.create(host.url("/ordinary.png"))) == 200
+        assert await deliver(opened, sender, sender.create(host.url("/absent.png"), id="2")) == 202
+        assert records(opened)[0].share == "host:remote.example"
+
+
 async def test_the_window_counts_from_the_signature(door: Open, host: pictures.Host) -> None:
     sender = actor(host)
     at = datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=20)

@@ -2,7 +2,7 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
-from addons.doors.peers import MAX_HOPS, connection_key, is_trusted, parse_address, sender
+from addons.doors.peers import MAX_HOPS, Connections, connection_key, is_trusted, parse_address, sender
 
 TRUSTED = [ip_network("127.0.0.1/32"), ip_network("10.0.0.0/8"), ip_network("fd00::/8")]
 XFF, FORWARDED = "X-Forwarded-For", "Forwarded"
@@ -121,3 +121,21 @@ def test_a_mapped_address_counts_as_its_ipv4_address() -> None:
 )
 def test_connections_are_counted_by_customer(peer: str, key: str) -> None:
     assert connection_key(peer) == key
+
+
+def test_connections_at_the_bound_and_one_past_it() -> None:
+    connections = Connections(2, TRUSTED)
+    assert [connections.opened("192.0.2.1") for _ in range(3)] == [True, True, False]
+    assert connections.opened("192.0.2.2")
+    connections.closed("192.0.2.1")
+    assert not connections.opened("192.0.2.1")
+    for _ in range(3):
+        connections.closed("192.0.2.1")
+    assert connections.opened("192.0.2.1")
+    # one network of IPv6 is one peer
+    assert [connections.opened(f"2001:db8::{host}") for host in (1, 2, 3)] == [True, True, False]
+
+
+def test_our_own_proxies_bring_everybody() -> None:
+    connections = Connections(1, TRUSTED)
+    assert all(connections.opened("127.0.0.1") for _ in range(3))

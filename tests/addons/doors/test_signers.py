@@ -8,10 +8,11 @@ from mitmproxy.test import tutils
 
 from addons.doors.assessing import read
 from addons.doors.deciding import Case
-from addons.doors.signers import VERIFY, Denial, Signers, denial_of, share_for
+from addons.doors.signers import VERIFY, Denial, Signers, denial_of
 from addons.judging.looking import Scope
 from addons.ledger.held import Signer
 from addons.policy.words import Action, Context
+from addons.senders.vouching import Vouched
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 REMOTE = Context("inbox", "remote.example", "https://remote.example/users/a")
@@ -45,7 +46,7 @@ class Names:
 
 
 def signers(lists: Names | None = None, denials: Names | None = None, verifier: Asked | None = None) -> Signers:
-    return Signers(verifier or Asked(), lists or Names(), denials or Names())
+    return Signers(verifier or Asked(), lists or Names(), denials or Names(), Vouched("mastodon"))
 
 
 def case(left: float = 60) -> Case:
@@ -114,10 +115,12 @@ async def test_who_has_little_time_left_has_as_much_for_the_key() -> None:
     assert found.share == "unverified:2001:db8::/64"
 
 
-def test_shares() -> None:
-    assert share_for(VERIFIED, "192.0.2.1") == "host:remote.example"
-    assert share_for(Signer("unverifiable", "remote.example"), "192.0.2.1") == "peer:192.0.2.1"
-    assert share_for(Signer(), "192.0.2.1") == "unverified:192.0.2.1"
+async def test_whom_the_server_took_has_its_hosts_share() -> None:
+    asking = signers(verifier=Asked(Signer("unverifiable", "remote.example")))
+    found = await asking.signed(tutils.treq(), case())
+    assert found.share == "peer:2001:db8::/64"
+    asking.took(found)
+    assert (await asking.signed(tutils.treq(), case())).share == "host:remote.example"
 
 
 def test_a_denial_is_a_decision_that_says_why() -> None:

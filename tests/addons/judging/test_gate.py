@@ -333,3 +333,16 @@ async def test_what_a_stopped_rule_matches_is_not_decided_yet(bench: Bench) -> N
     assert (await gate.bytes(CONTEXT, REF, BAD, timeout=5)).undecided, "a strip is weaker than a hold"
     now = 2 * 3600.0
     assert (await gate.bytes(CONTEXT, REF, GOOD, timeout=5)).action is Action.DROP
+
+
+async def test_a_media_door_tells_which_urls_it_had(bench: Bench) -> None:
+    seen: list[str] = []
+    bench.gate.seen = seen.append
+    await bench.bytes(GOOD)
+    await bench.bytes(GOOD, url="")  # an upload is nowhere
+    assert seen == [URL]
+    bench.remote.files[URL] = GOOD
+    _, fetched = await bench.gate.fetch(CONTEXT, REF, timeout=5)
+    assert fetched is not None
+    fetched.release()
+    assert seen == [URL, URL]
