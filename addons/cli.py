@@ -15,6 +15,7 @@ COMMANDS = {
     "denials": "List the hosts and actors that rules denied for a while, and lift a denial.",
     "doctor": "Try every part of a configuration for real, and say what to mend.",
     "demo": "Run a little fediverse on this machine and watch fediward stop forbidden shapes.",
+    "drill": "Make one cause of trouble happen, and see whether your policy is carried out.",
     "exchanges": "Fetch hash lists from NCMEC, StopNCII and the like by hand, and see when they were fetched.",
     "explain": "Explain one decision in full.",
     "hashes": "Import, add, remove, count and try known hashes.",

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import os
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -31,8 +30,7 @@ from addons.ledger.held import HoldRecord
 from addons.ledger.ledger import Ledger
 from addons.ledger.reading import Reader, Search
 from addons.opening import Doors, plans
-from addons.policy.config import Config, load
-from addons.policy.example import example_path
+from addons.policy.config import Config
 from addons.policy.words import Cause
 from addons.service import Service
 from classifier.engine import Engine
@@ -50,11 +48,6 @@ _FAILURES: Mapping[Cause, tuple[FailureCause, str]] = {
     Cause.NO_WORKER: ("no_worker", "no worker is there"),
     Cause.DETECTOR_ERROR: ("detector_error", "the detector broke down"),
 }
-
-
-def example() -> Config:
-    """The example's policy. Raises ConfigError, FileNotFoundError."""
-    return load(example_path(), env=os.environ)
 
 
 async def drill(config: Config, cause: Cause, *, live: bool = False, engine: Engine | None = None) -> Drilled:
