@@ -4,6 +4,7 @@ import atexit
 import functools
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -31,40 +32,78 @@ def binaries() -> Path | None:
     return found[-1].parent if found else None
 
 
+class Cluster:
+    """A server with its data in ``folder``: stopped, and started again on the same port."""
+
+    def __init__(self, programs: Path, folder: Path) -> None:
+        self._programs = programs
+        self._folder = folder
+        # PostgreSQL refuses to run as root.
+        self._user = _other_user() if os.geteuid() == 0 else None
+        self._port = _free_port()
+        self._server: subprocess.Popen[bytes] | None = None
+
+    @property
+    def address(self) -> str:
+        """Without a database: ``postgresql://ward@127.0.0.1:1234``."""
+        return f"postgresql://ward@127.0.0.1:{self._port}"
+
+    def make(self) -> None:
+        """Its data."""
+        if self._user:
+            shutil.chown(self._folder, self._user)
+        subprocess.run(
+            [
+                *(self._programs / "initdb", "-D", self._folder / "data", "-U", "ward", "-A", "trust"),
+                *("-E", "UTF8", "--locale=C", "--no-sync"),
+            ],
+            user=self._user, cwd=self._folder, check=True, capture_output=True, timeout=120,
+        )  # fmt: skip
+
+    def start(self) -> None:
+        """Blocks until it takes connections."""
+        log = self._folder / "log"
+        with log.open("ab") as output:
+            self._server = subprocess.Popen(
+                [
+                    *(self._programs / "postgres", "-D", self._folder / "data", "-p", str(self._port)),
+                    *("-k", self._folder, "-h", "127.0.0.1", "-F"),
+                ],
+                user=self._user, cwd=self._folder, stdout=output, stderr=output,
+            )  # fmt: skip
+        _wait(self._server, self.address, log)
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
+        """SIGQUIT does not wait for anybody's transaction."""
+        if self._server is None:
+            return
+        self._server.send_signal(number)
+        try:
+            self._server.wait(10)
+        except subprocess.TimeoutExpired:
+            self._server.kill()
+            self._server.wait(10)
+
+
+@contextmanager
+def cluster(programs: Path) -> Iterator[Cluster]:
+    """A running server that may be stopped meanwhile."""
+    folder = Path(tempfile.mkdtemp(prefix="fediward-pg-"))
+    made = Cluster(programs, folder)
+    try:
+        made.make()
+        made.start()
+        yield made
+    finally:
+        made.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 @contextmanager
 def running(programs: Path) -> Iterator[str]:
     """A server for as long as the context lasts; its address without a database: ``postgresql://ward@127.0.0.1:1234``."""
-    folder = Path(tempfile.mkdtemp(prefix="fediward-pg-"))
-    # PostgreSQL refuses to run as root.
-    user = _other_user() if os.geteuid() == 0 else None
-    if user:
-        shutil.chown(folder, user)
-    data = folder / "data"
-    log = folder / "log"
-    try:
-        subprocess.run(
-            [programs / "initdb", "-D", data, "-U", "ward", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"],
-            user=user, cwd=folder, check=True, capture_output=True, timeout=120,
-        )  # fmt: skip
-        port = _free_port()
-        with log.open("wb") as output:
-            server = subprocess.Popen(
-                [programs / "postgres", "-D", data, "-p", str(port), "-k", folder, "-h", "127.0.0.1", "-F"],
-                user=user, cwd=folder, stdout=output, stderr=output,
-            )  # fmt: skip
-        try:
-            address = f"postgresql://ward@127.0.0.1:{port}"
-            _wait(server, address, log)
-            yield address
-        finally:
-            server.terminate()
-            try:
-                server.wait(10)
-            except subprocess.TimeoutExpired:
-                server.kill()
-                server.wait(10)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with cluster(programs) as made:
+        yield made.address
 
 
 @functools.cache
