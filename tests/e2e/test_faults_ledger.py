@@ -55,9 +55,10 @@ def read_only(world: World) -> Iterator[None]:
 def full(world: World) -> Iterator[None]:
     """Not a byte is left on the disk."""
     file = _file(world)
+    log = file.with_name(f"{file.name}-wal")
     with (
         file.with_name("ballast").open("wb", buffering=0) as ballast,
-        contextlib.closing(sqlite3.connect(file)) as other,
+        _connected(file) as other,
     ):
         # What the log of writes has taken already it would write over, however full the disk is.
         while log.stat().st_size or _more(ballast):
