@@ -117,7 +117,8 @@ class _Finder:
 
 
 def _strings(found: Iterable[object]) -> Iterator[str]:
-    return (clean(each) for each in found if isinstance(each, str) and 0 < len(each) <= LONGEST)
+    # No id has a space; with one it could be what _beside makes of another's id.
+    return (clean(each) for each in found if isinstance(each, str) and 0 < len(each) <= LONGEST and " " not in each)
 
 
 def _add(ids: dict[str, None], found: Iterable[str]) -> None:

@@ -221,7 +221,8 @@ hold_ids = Table(  # of pending holds only
     Column("kind", String(8), primary_key=True),  # "gives", "needs" or "url"
     Column("key", String(32), primary_key=True),
     Column("value", Text(), nullable=False),
-    Index("hold_ids_key", "key", "kind"),
+    # With the hold: who looks for an earlier one must not be made to pass by all the later ones that name the same id.
+    Index("hold_ids_key", "key", "kind", "hold"),
 )
 
 hold_turn = Table(  # one row: the turn that was claimed last

@@ -186,6 +186,13 @@ def test_an_id_without_a_host_is_its_signers(id: str) -> None:
     assert not set(gives_keys([id], signed("a.example"))) & set(needs_keys([id], signed("b.example")))
 
 
+def test_nobody_stands_in_a_strangers_way_by_an_id_that_looks_like_his_key() -> None:
+    (key,) = needs_keys([NOTE], signed("remote.example"))
+    found = of([note(), note(id=key), activity("Create", key), announce({"id": key}), note(id=[f" {key}"])])
+    gives = gives_keys(found.gives, signed("else.example"))
+    assert key not in gives
+
+
 @pytest.mark.parametrize(
     ("signer", "held", "may"),
     [

@@ -70,7 +70,7 @@ def _holds() -> None:
         sa.Column("key", sa.String(32), primary_key=True),
         sa.Column("value", sa.Text(), nullable=False),
     )
-    op.create_index("hold_ids_key", "hold_ids", ["key", "kind"])
+    op.create_index("hold_ids_key", "hold_ids", ["key", "kind", "hold"])
     op.create_table(
         "hold_turn",
         sa.Column("one", sa.Integer(), primary_key=True, autoincrement=False),
