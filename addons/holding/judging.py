@@ -67,7 +67,9 @@ class Judging:
 
     async def _later(self, held: Held, found: Assessment, due: datetime, state: HoldState) -> None:
         cause = str(found.cause) if found.cause else None
-        await self._claimed.later(held.id, due, found.urls, then=found.then, cause=cause, rule=found.rule, state=state)
+        # What is said now counts: a "record" of before, for a host that was down, is not meant of a judge that is.
+        then = found.then or "drop"
+        await self._claimed.later(held.id, due, found.urls, then=then, cause=cause, rule=found.rule, state=state)
 
 
 def _why(found: Assessment) -> str:

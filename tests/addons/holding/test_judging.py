@@ -95,6 +95,22 @@ async def test_a_judge_that_fails(at: Place, clock: Clock) -> None:
     assert (await at.outcome(new))[0] is Outcome.DROPPED
 
 
+@pytest.mark.parametrize("said", [RuntimeError("no memory"), Assessment(Action.DEFER, cause=Cause.NO_WORKER)])
+async def test_a_host_that_was_down_is_no_way_past_a_judge_that_fails(
+    at: Place, clock: Clock, said: Assessment | Exception
+) -> None:
+    new = at.put(cause="fetch_failed", then="record")
+    at.judge.tell(new, failing(Cause.FETCH_FAILED, then="record"), said)
+    at.keeper()
+    record = await at.later(new)
+    assert record.then == "record"
+    clock.now = record.due
+    assert (await at.later(new, 2)).then == "drop"
+    clock.now = new.closes
+    assert (await at.outcome(new))[0] is Outcome.CLOSED
+    assert at.server.bodies == []
+
+
 async def test_a_judge_that_never_comes_back(at: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(judging, "GRACE", 0.01)
     new = at.put()
