@@ -11,6 +11,9 @@ from addons.ledger.held import Held, HoldState, Outcome, Then
 
 logger = logging.getLogger(__name__)
 
+LONGEST = timedelta(minutes=15)
+"""More than there ever is until the next try, but where the server itself asks for more."""
+
 type Told = Callable[[Held, Outcome, str], None]
 
 
@@ -36,6 +39,7 @@ class Claimed:
         self._database = database
         self._lease = lease
         self._permitted = permitted
+        self._latest: datetime | None = None
         self._told = told
 
     def after(self, seconds: float) -> datetime:
@@ -44,8 +48,15 @@ class Claimed:
 
     async def claim(self, states: Collection[HoldState], limit: int, *, closing: bool) -> list[Held]:
         """At most ``limit`` that are due. Raises what the database does."""
+        now = self.clock()
+        if self._latest is None or now < self._latest:
+            # At the start nobody knows. What is due by a clock that was ahead would else wait until then.
+            late = await self._database.call(self._holds.clock_put_back, now, LONGEST, self._lease)
+            if late:
+                logger.warning("the clock was put back: %d held deliveries are tried now", late)
+        self._latest = now
         return await self._database.call(
-            self._holds.claim, states, self.worker, self.clock(), self._lease, limit, closing=closing
+            self._holds.claim, states, self.worker, now, self._lease, limit, closing=closing
         )
 
     async def renewed(self, ids: Collection[str]) -> Collection[str]:

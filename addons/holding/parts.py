@@ -32,6 +32,10 @@ class Claims(Protocol):
         """Keep them until ``now + lease``; those that are still the worker's."""
         ...
 
+    def clock_put_back(self, now: datetime, longest: timedelta, lease: timedelta) -> int:
+        """What is to be tried only after ``longest`` is due now, and what is claimed for longer soon anybody's."""
+        ...
+
     def permit(self, id: str, worker: str, *, unjudged: bool = False) -> bool:
         """It may be replayed, now."""
         ...

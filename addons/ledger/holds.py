@@ -114,6 +114,19 @@ class Holds:
             free = {"worker": None, "lease": None, "attempts": holds.c.attempts - 1}
             connection.execute(update(holds).where(holds.c.seq.in_(mine)).values(free))
 
+    def clock_put_back(self, now: datetime, longest: timedelta, lease: timedelta) -> int:
+        """Undo what a clock that was ahead has written: what is to be tried only after ``longest`` is due now, and a
+        claim that lasts longer than that ends after ``lease``, unless it is renewed. How many were due too late.
+
+        What waits for a person goes by its window alone.
+        """
+        end, tried = now + longest, (HoldState.JUDGING, HoldState.REPLAYING)
+        with self._engine.begin() as connection:
+            late = claims.locked_all(connection, holds.c.state.in_(tried) & (holds.c.due > end))
+            claimed = claims.locked_all(connection, holds.c.lease > end)
+            connection.execute(update(holds).where(holds.c.seq.in_(claimed)).values(lease=now + lease))
+            return connection.execute(update(holds).where(holds.c.seq.in_(late)).values(due=now)).rowcount
+
     def permit(self, id: str, worker: str | None, *, unjudged: bool = False, detail: str = "") -> bool:
         """It may be replayed, now, by whoever claims it: from JUDGING or WAITING to REPLAYING. False: it may not.
 

@@ -183,3 +183,22 @@ def test_what_came_later_under_the_same_ids_is_not_even_read(tmp_path: Path) -> 
     # Else one host that names 64 ids in each of its holds has every claim take seconds.
     plan = plan_of(REPLAYING, tmp_path)
     assert any("hold_ids_key (key=? AND kind=? AND hold<?)" in step for step in plan), plan
+
+
+def test_what_a_clock_that_was_ahead_has_put_off_is_due_again(holds: Holds) -> None:
+    put(holds, "judged", "replayed", "claimed", "soon", "person")
+    claim(holds, "w")
+    assert holds.permit("replayed", "w")
+    for name, after in (("judged", HOUR / 2), ("soon", HOUR / 4)):
+        assert holds.retry(name, "w", NOW + after)
+    assert holds.retry("person", "w", NOW + 3 * HOUR, state=HoldState.WAITING)
+    assert [one.id for one in claim(holds, "w", states=REPLAYING)] == ["replayed"]
+    assert holds.retry("replayed", "w", NOW + 2 * HOUR)
+    assert holds.renew(["claimed"], "w", NOW + 2 * HOUR, LEASE) == {"claimed"}
+    assert holds.clock_put_back(NOW, HOUR / 4, LEASE) == 2
+    assert ids(claim(holds, "v")) == ["judged"]
+    assert ids(claim(holds, "v", states=REPLAYING)) == ["replayed"]
+    # Who has the claim still has it, but not for hours.
+    assert holds.renew(["claimed"], "w", NOW, LEASE) == {"claimed"}
+    assert ids(claim(holds, "v", after=LEASE)) == ["claimed"]
+    assert holds.clock_put_back(NOW, HOUR / 4, LEASE) == 0
