@@ -200,5 +200,5 @@ def test_what_a_clock_that_was_ahead_has_put_off_is_due_again(holds: Holds) -> N
     assert ids(claim(holds, "v", states=REPLAYING)) == ["replayed"]
     # Who has the claim still has it, but not for hours.
     assert holds.renew(["claimed"], "w", NOW, LEASE) == {"claimed"}
-    assert ids(claim(holds, "v", after=LEASE)) == ["claimed"]
+    assert "claimed" in ids(claim(holds, "v", after=LEASE))
     assert holds.clock_put_back(NOW, HOUR / 4, LEASE) == 0
