@@ -16,7 +16,7 @@ from addons.doors.afterwards import Afterwards
 from addons.doors.answers import accepted, inbox_answer, refusal
 from addons.doors.assessing import Delivery, Verdict, unread, without_media
 from addons.doors.deciding import Case, Decided, Deciding
-from addons.doors.deliveries import BodyEncodingError, BodyTooLargeError, is_delivery, unknown_charset
+from addons.doors.deliveries import BodyEncodingError, BodyTooLargeError, is_delivery, names_inbox, unknown_charset
 from addons.doors.holding import Holding, for_order
 from addons.doors.layers import UNJUDGED, UNREACHED, Rules, is_websocket, speak_http1
 from addons.doors.peers import Connections, Network, connection_key
@@ -255,7 +255,8 @@ class Inbox:
                 decided = for_order(decided)
         action = self.deciding.note(decided)
         flow.response = accepted() if stored else inbox_answer(action)
-        if flow.response is None and decided.case.signer.state == "unverifiable":
+        # Elsewhere a server has no need to verify what comes as a delivery's content type.
+        if flow.response is None and decided.case.signer.state == "unverifiable" and names_inbox(flow.request.path):
             flow.metadata[UNVERIFIABLE] = decided.case
 
     # -- the denied ----------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from addons.doors.peers import connection_key
 from addons.ledger.held import Signer
 from addons.policy.words import Action, Context, Decision, Hit
 from addons.senders.shares import share_of
-from addons.senders.vouching import Vouched
+from addons.senders.vouching import UNASKED, Vouched
 
 VERIFY = 1.5
 """Seconds of a delivery's time in which its key may be fetched; the rest is for its media."""
@@ -105,8 +105,10 @@ class Signers:
         return replace(case, signer=signer, share=share)
 
     def took(self, case: Case) -> None:
-        """The server answered 2xx to it."""
-        self.vouched.took(case.signer, connection_key(case.peer))
+        """The server answered 2xx to it, at an inbox."""
+        delivery = case.delivery
+        if not delivery.crowded and all(UNASKED.isdisjoint(context.types) for context in delivery.contexts):
+            self.vouched.took(case.signer, connection_key(case.peer))
 
 
 def denial_of(case: Case, denials: Sequence[Denial]) -> Decided:

@@ -11,9 +11,13 @@ from cachetools import TTLCache
 from addons.ledger.held import Signer
 from addons.senders.shares import share_of
 
-VERIFYING = frozenset({"lemmy", "mastodon", "gotosocial", "akkoma", "pleroma", "piefed", "peertube"})
+VERIFYING = frozenset({"lemmy", "mastodon", "gotosocial", "akkoma", "peertube"})
 """Software that has verified a signature before it answers 2xx (reference §1-2: on a bad one it answers 4xx). Not Mbin,
-which answers 200 and verifies later, nor Misskey, which only reads the header first."""
+which answers 200 and verifies later, nor Misskey, which only reads the header first; nor PieFed, which answers 200 at
+once to what it has had already or ignores, nor Pleroma, whose relay's inbox takes any Create."""
+UNASKED = frozenset({"Delete", "Update"})
+"""Of these no 2xx proves anything: Mastodon answers 202 at once to those of an actor that it does not know
+(app/controllers/activitypub/inboxes_controller.rb), others likewise to a Delete."""
 SECONDS = 3600.0
 KEPT = 10_000
 """Pairs of an address and a host."""

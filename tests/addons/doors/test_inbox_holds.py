@@ -389,6 +389,14 @@ async def test_whom_the_server_took_has_its_hosts_share(door: Open, host: pictur
         assert records(opened)[0].share == "host:remote.example"
 
 
+async def test_what_a_server_takes_elsewhere_vouches_for_nobody(door: Open, host: pictures.Host) -> None:
+    sender = actor(host, status="401 Unauthorized")
+    async with door(keeps=False, server={"software": "mastodon"}) as opened:
+        assert await deliver(opened, sender, sender.create(host.url("/ordinary.png")), path="/api/v1/apps") == 200
+        assert await deliver(opened, sender, sender.create(host.url("/absent.png"), id="2")) == 202
+        assert records(opened)[0].share == "peer:127.0.0.1"
+
+
 async def test_the_window_counts_from_the_signature(door: Open, host: pictures.Host) -> None:
     sender = actor(host)
     at = datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=20)

@@ -49,8 +49,9 @@ def signers(lists: Names | None = None, denials: Names | None = None, verifier: 
     return Signers(verifier or Asked(), lists or Names(), denials or Names(), Vouched("mastodon"))
 
 
-def case(left: float = 60) -> Case:
-    delivery = read(b'{"type": "Like", "actor": "https://remote.example/users/a"}', Scope())
+def case(left: float = 60, types: str = '"Like"') -> Case:
+    body = '{"type": %s, "actor": "https://remote.example/users/a", "object": "https://remote.example/users/a"}'
+    delivery = read((body % types).encode(), Scope())
     return Case("id", b"raw", delivery, "2001:db8::1", NOON, 0.0, time.monotonic() + left)
 
 
@@ -121,6 +122,13 @@ async def test_whom_the_server_took_has_its_hosts_share() -> None:
     assert found.share == "peer:2001:db8::/64"
     asking.took(found)
     assert (await asking.signed(tutils.treq(), case())).share == "host:remote.example"
+
+
+@pytest.mark.parametrize("types", ['"Delete"', '"Update"', '["Note", "Delete"]', '"as:Update"'])
+async def test_what_a_server_takes_of_strangers_vouches_for_nobody(types: str) -> None:
+    asking = signers(verifier=Asked(Signer("unverifiable", "remote.example")))
+    asking.took(await asking.signed(tutils.treq(), case(types=types)))
+    assert (await asking.signed(tutils.treq(), case())).share == "peer:2001:db8::/64"
 
 
 def test_a_denial_is_a_decision_that_says_why() -> None:

@@ -9,7 +9,11 @@ PEER, OTHER = "192.0.2.1", "192.0.2.2"
 
 
 @pytest.mark.parametrize(
-    ("software", "share"), [("mastodon", "host:remote.example"), ("mbin", f"peer:{PEER}"), ("misskey", f"peer:{PEER}")]
+    ("software", "share"),
+    [
+        ("mastodon", "host:remote.example"),
+        *((software, f"peer:{PEER}") for software in ("mbin", "misskey", "piefed", "pleroma", "generic")),
+    ],
 )
 def test_whom_the_server_vouches_for(software: str, share: str) -> None:
     vouched = Vouched(software)
