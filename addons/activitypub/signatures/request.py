@@ -124,9 +124,9 @@ def read_date(request: Request) -> datetime:
     value = request.field("date")
     try:
         moment = parsedate_to_datetime(value[:64])
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, OverflowError):
         raise SignatureError(f"the Date header is no date: {value[:64]!r}") from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def read_unix_time(what: str, value: float) -> datetime:

@@ -85,6 +85,8 @@ def test_when_an_unsigned_request_says_it_was_made(signature: tuple[tuple[str, s
     assert signed_at([DATE, *signature]) == NOW - HOUR
     assert signed_at([("Date", "yesterday"), *signature]) is None
     assert signed_at(list(signature)) is None
+    # What lies beyond the last year cannot be stored.
+    assert signed_at([("Date", "Fri, 31 Dec 9999 23:59:59 -1400"), *signature]) is None
 
 
 @given(
