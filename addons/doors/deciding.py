@@ -178,7 +178,9 @@ class Deciding:
         """Write it down; the action that stands after that. Deliveries with nothing to tell are counted."""
         case, decision, media = decided.case, decided.verdict.decision, decided.media
         if self._denials is not None and self.denies(decided) and not self.policy.observe:
-            host = case.signer.host if case.signer.state == "verified" else None
+            # Of what a community or relay passes on nobody is counted: else whoever may post there had its host denied.
+            passed_on = any("Announce" in context.types for context in case.delivery.contexts)
+            host = case.signer.host if case.signer.state == "verified" and not passed_on else None
             self._denials.noted(self._denying[decision.rule or ""], host, decided.verdict.context.actor)
         if not media and decision.action is Action.PASS and case.held is None:
             self.ledger.count("inbox", str(decision.action))

@@ -128,6 +128,16 @@ async def test_a_rule_that_denies_is_told_of_whom_it_hit(ledger: Ledger) -> None
     assert noted.hits == [("drawn", "remote.example", actor), ("drawn", None, actor), ("drawn", None, actor)]
 
 
+async def test_nobody_is_denied_for_what_a_community_passes_on(ledger: Ledger) -> None:
+    noted = Noted()
+    door = deciding(ledger, 0.9, replace(DRAWN, deny=Denial(3600, 2)), denials=noted)
+    one = case(door)
+    said = json.dumps({"type": "Announce", "actor": ACTOR.format(host="remote.example"), "object": json.loads(one.raw)})
+    announced = replace(one, raw=said.encode(), delivery=door.read(said.encode(), (), one.peer))
+    assert door.note(await door.decide(announced)) is Action.DROP
+    assert [host for _, host, _ in noted.hits] == [None]
+
+
 async def test_what_it_lets_by_denies_nobody(ledger: Ledger) -> None:
     noted = Noted()
     door = deciding(ledger, 0.1, replace(DRAWN, deny=Denial(3600, 1)), denials=noted)
