@@ -168,9 +168,8 @@ class Holds:
                 "worker": None,
                 "lease": None,
             }
-            # What has closed already must not come round at once, without end.
-            late = row.state == HoldState.REPLAYING or row.closes <= self._clock()
-            changed["due"] = due if late else min(due, row.closes)
+            # Also where it closed meanwhile: the server takes it for a minute more, in which it has to be settled.
+            changed["due"] = due if row.state == HoldState.REPLAYING else min(due, row.closes)
             if state is not None and state != row.state:
                 changed |= {"state": state, "attempts": 0}
             if then is not None:

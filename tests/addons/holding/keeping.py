@@ -187,7 +187,8 @@ class Place:
         settings = more.pop("settings", SETTINGS)
         known: dict[str, Any] = {"clock": self.clock, "on_outcome": self.told}
         known["upstream"] = Upstream("the server", replayer.reachable, every=0.0)
-        made = Keeper(more.pop("holds", self.holds), self.judge, replayer, settings=settings, **(known | more))
+        holds, assess = more.pop("holds", self.holds), more.pop("assess", self.judge)
+        made = Keeper(holds, assess, replayer, settings=settings, **(known | more))
         self.keepers.append(made)
         made.start()
         return made

@@ -9,7 +9,7 @@ import pytest
 from addons.holding import judging
 from addons.holding.parts import Assessment
 from addons.holding.settings import KeeperSettings
-from addons.ledger.held import HoldState, Outcome
+from addons.ledger.held import Held, HoldState, Outcome
 from addons.ledger.ledger import Ledger
 from addons.policy.words import Action, Cause
 from tests.addons.holding.keeping import DROP, NOON, PATIENCE, SETTINGS, WINDOW, Clock, Place, failing, place
@@ -174,6 +174,19 @@ async def test_the_last_judgement_says_what_happens_then(at: Place, clock: Clock
     await at.later(new)
     clock.now = new.closes
     assert (await at.outcome(new))[0] is Outcome.CLOSED
+
+
+@pytest.mark.parametrize("cause", [Cause.TIMEOUT, Cause.FETCH_FAILED])
+async def test_a_judgement_that_outlasts_the_window_puts_nothing_off(at: Place, clock: Clock, cause: Cause) -> None:
+    new = at.put(then="record", cause=str(cause))
+
+    async def judged(held: Held, timeout: float) -> Assessment:
+        clock.now = new.closes + timedelta(seconds=1)
+        return failing(cause, then="record")
+
+    at.keeper(assess=judged)
+    assert (await at.outcome(new))[0] is Outcome.REPLAYED
+    assert at.record(new).unjudged
 
 
 async def test_windows_close_though_every_judge_hangs(at: Place, clock: Clock) -> None:
