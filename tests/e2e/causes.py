@@ -101,8 +101,8 @@ def served(world: World, data: bytes = ORDINARY, **answer: Any) -> Thing:
 
 @contextlib.asynccontextmanager
 async def timeout(folder: Path, judge: Judging) -> AsyncIterator[Stage]:
-    sections = {name: dict(section) | {"deadline": "1s"} for name, section in DOORS.items()}
-    async with every_door(folder, judge, doors=sections, budget="1s") as world:
+    sections = {name: dict(section) | {"deadline": "2s"} for name, section in DOORS.items()}
+    async with every_door(folder, judge, doors=sections, budget="2s") as world:
         judge.waits()
         yield Stage(world, served(world))
 
