@@ -68,7 +68,8 @@ class Holding:
         case = decided.case
         if decided.action not in _PERMITTED or not await self.order.blocked(case.delivery.ids, case.signer):
             return False
-        if carries_media(case.delivery) or self.upstream.down:
+        # Whether it is down now: one that is back would take this before what it has to wait for.
+        if carries_media(case.delivery) or await self.upstream.is_down():
             return False
         return await self._store(request, decided, HoldState.REPLAYING) is None
 

@@ -223,6 +223,13 @@ async def test_what_is_permitted_waits_behind_what_is_held() -> None:
     assert (new.state, new.then, new.cause, new.rule) == (HoldState.REPLAYING, "record", None, None)
 
 
+@pytest.mark.parametrize("up", [True, False])
+async def test_who_waits_where_the_server_was_down(up: bool) -> None:
+    door = holding(Stored(), Kept(a=KEYS), up=up)
+    door.upstream.note(False)
+    assert await door.behind(request(), decided()) is up
+
+
 @pytest.mark.parametrize(
     "given",
     [
