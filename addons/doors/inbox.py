@@ -246,13 +246,15 @@ class Inbox:
 
     async def _carry_out(self, flow: http.HTTPFlow, decided: Decided) -> None:
         holding, ids = self.holding, decided.case.delivery.ids
-        stored = False
-        if decided.action is Action.HOLD:
-            decided, stored = await holding.held(flow.request, decided)
-        elif decided.action in _PERMITTED and holding.order.may_concern(ids):
+        stored, action = False, decided.action
+        concerns = (action is Action.HOLD or action in _PERMITTED) and holding.order.may_concern(ids)
+        if concerns:
+            # Also by a Delete that is held itself: else what it takes back could come after it.
             await holding.order.withdraw(ids, decided.case.signer)
-            if stored := await holding.behind(flow.request, decided):
-                decided = for_order(decided)
+        if action is Action.HOLD:
+            decided, stored = await holding.held(flow.request, decided)
+        elif concerns and (stored := await holding.behind(flow.request, decided)):
+            decided = for_order(decided)
         action = self.deciding.note(decided)
         flow.response = accepted() if stored else inbox_answer(action)
         # Elsewhere a server has no need to verify what comes as a delivery's content type.

@@ -321,6 +321,15 @@ async def test_a_delete_goes_on_and_takes_back_what_is_its_signers(door: Open, h
         assert not opened.service.delivering.holding.order.any
 
 
+async def test_a_delete_that_is_held_itself_takes_back_all_the_same(door: Open, host: pictures.Host) -> None:
+    sender = actor(host)
+    create = sender.create(host.url("/absent.png"))
+    async with door(keeps=False) as opened:
+        assert await deliver(opened, sender, create) == 202
+        assert await deliver(opened, sender, sender.says("Delete", create["object"])) == 202
+        assert [record.outcome for record in records(opened)] == [Outcome.WITHDRAWN, None]
+
+
 async def test_what_needs_no_judging_is_not_verified(door: Open, host: pictures.Host) -> None:
     sender = actor(host)
     async with door() as opened:
