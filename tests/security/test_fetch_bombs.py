@@ -133,7 +133,7 @@ ENDLESS: dict[str, tuple[bytes, bytes, Cause]] = {
     "one chunk extension": (OK + b"Transfer-Encoding: chunked\r\n\r\n1;", b"x" * 65536, Cause.FETCH_FAILED),
     "trailers": (OK + b"Transfer-Encoding: chunked\r\n\r\n0\r\n", b"X: y\r\n" * 10_000, Cause.FETCH_FAILED),
     "empty gzip blocks": (
-        OK + b"Content-Encoding: gzip\r\n\r\n" + gzip.compress(b"")[:10],
+        OK + b"Content-Encoding: gzip\r\n\r\n" + gzip.compress(b"", mtime=0)[:10],
         b"\x00\x00\x00\xff\xff" * 13_000,
         Cause.TOO_LARGE,
     ),
@@ -177,7 +177,7 @@ SLOW: dict[str, tuple[bytes, bytes]] = {
     "chunks": (OK + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\na\r\n"),
     "body without end": (OK + b"\r\n", b"a"),
     "1xx answers": (b"", b"HTTP/1.1 103 Early Hints\r\n\r\n"),
-    "gzip": (OK + b"Content-Encoding: gzip\r\n\r\n" + gzip.compress(b"")[:10], b"\x00\x00\x00\xff\xff"),
+    "gzip": (OK + b"Content-Encoding: gzip\r\n\r\n" + gzip.compress(b"", mtime=0)[:10], b"\x00\x00\x00\xff\xff"),
     "nothing": (b"", b""),
     "half a body": (OK + b"Content-Length: 10\r\n\r\nhalf", b""),
 }
@@ -305,7 +305,7 @@ async def test_a_connection_reset() -> None:
         b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip, gzip\r\nContent-Length: 3\r\n\r\nabc",
         b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Encoding: gzip\r\nContent-Length: 3\r\n\r\nabc",
         b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 3\r\n\r\nabc",
-        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n" + gzip.compress(b"x" * 1000)[:-3],
+        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n" + gzip.compress(b"x" * 1000, mtime=0)[:-3],
         b"HTTP/1.1 200 OK\r\nbad header\r\n\r\nabc",
         b"HTTP/1.1 200 OK\r\nX: \x00\r\nContent-Length: 3\r\n\r\nabc",
         b"HTTP/1.1 20 OK\r\n\r\nabc",

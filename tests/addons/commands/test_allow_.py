@@ -25,8 +25,8 @@ from tests.addons.ledger.samples import CONTEXT, JUDGED, NOW, entry, write
 
 SHA = "ab" * 32
 AT, LED = "https://a.example/x.gif", "https://cdn.a.example/x.gif"
-ID = new_id(NOW)
-OTHER = new_id(NOW + timedelta(seconds=5))
+ID = "01kjmma2kv4k079wm6n0"
+OTHER = "01kjmma7g3315rp9mnt0"
 EVIL = "\x1b[2J\x9b1m\u202e\r\nforged: line"
 DROPPED = {"id": ID, "decision": Decision(Action.DROP, hit := Hit(Action.DROP, rule="r", medium=0), (hit,))}
 

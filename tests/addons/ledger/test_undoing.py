@@ -1,12 +1,10 @@
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
 
 import pytest
 
 from addons.activitypub.references import MediaRef
 from addons.ledger import Entry, Ledger, Reader
-from addons.ledger.entry import new_id
 from addons.ledger.standings import Place
 from addons.ledger.undoing import Found, allowances, find, named
 from addons.policy.words import Action, Cause, Decision, Hit, Medium
@@ -14,7 +12,7 @@ from classifier import Judgement
 from tests.addons.ledger.samples import JUDGED, NOW, entry, settle
 
 URLS = ("https://a.example/x.gif", "https://cdn.a.example/x.gif")
-IDS = [new_id(NOW + timedelta(seconds=number)) for number in range(5)]
+IDS = [f"01kjmma2kv4k079wm6n{number}" for number in range(5)]
 
 
 def judged(sha256: str) -> Judgement:
