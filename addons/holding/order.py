@@ -17,8 +17,9 @@ from addons.activitypub.urls import clean
 from addons.ledger.held import Signer
 from addons.policy.hosts import normal_host
 
-IDS = 64
-"""Ids of one delivery of each kind; what lies past them has no order. Real deliveries have two to five."""
+IDS = 16
+"""Ids of one delivery of each kind; what lies past them has no order. Real deliveries have two to five. All of them of
+all holds are in memory, and each is looked for where something is to be replayed."""
 LONGEST = 1700
 """Characters of an id, which the ledger keeps beside a host; a longer one has no order."""
 DEPTH = 32

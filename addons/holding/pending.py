@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from addons.holding.order import Ids, may_withdraw, needs_keys
+from addons.ledger.clean import key
 from addons.ledger.held import Outcome, Pending, Signer
 
 REFRESH = 5.0
@@ -24,7 +25,7 @@ class Asks(Protocol):
         ...
 
     def pending_ids(self) -> Mapping[str, Sequence[str]]:
-        """Every pending hold, with the keys that it gives."""
+        """Every pending hold, with the short form (:func:`addons.ledger.clean.key`) of each key that it gives."""
         ...
 
     def end(self, id: str, worker: str | None, outcome: Outcome, detail: str, now: datetime) -> bool:
@@ -33,7 +34,7 @@ class Asks(Protocol):
 
 
 class Index:
-    """The keys that pending holds give, in memory. Belongs to one event loop."""
+    """The keys that pending holds give, in memory, in their short form. Belongs to one event loop."""
 
     def __init__(self) -> None:
         self._holds: dict[str, tuple[str, ...]] = {}
@@ -48,15 +49,15 @@ class Index:
         if id in self._holds:
             return
         self._holds[id] = tuple(keys)
-        for key in self._holds[id]:
-            self._keys[key] = self._keys.get(key, 0) + 1
+        for one in self._holds[id]:
+            self._keys[one] = self._keys.get(one, 0) + 1
 
     def drop(self, id: str) -> None:
         """A hold is over."""
-        for key in self._holds.pop(id, ()):
-            self._keys[key] -= 1
-            if not self._keys[key]:
-                del self._keys[key]
+        for one in self._holds.pop(id, ()):
+            self._keys[one] -= 1
+            if not self._keys[one]:
+                del self._keys[one]
 
     def replace(self, holds: Mapping[str, Sequence[str]], but: Collection[str] = ()) -> None:
         """These are pending, and no others ``but`` those."""
@@ -67,7 +68,7 @@ class Index:
 
     def concerns(self, keys: Iterable[str]) -> bool:
         """Whether a pending hold gives one of these keys."""
-        return bool(self._keys) and any(key in self._keys for key in keys)
+        return bool(self._keys) and any(one in self._keys for one in keys)
 
 
 class Order:
@@ -104,7 +105,7 @@ class Order:
     def held(self, id: str, keys: Sequence[str]) -> None:
         """A hold was stored that gives these keys."""
         if self._index is not None:
-            self._index.add(id, keys)
+            self._index.add(id, [key(one) for one in keys])
             self._added.add(id)
 
     def over(self, id: str) -> None:
@@ -117,7 +118,7 @@ class Order:
         named = ids.needs or ids.removes
         if not named or self._index is None:
             return bool(named)
-        found = self._index.concerns((*ids.needs, *ids.removes))
+        found = self._index.concerns(key(one) for one in (*ids.needs, *ids.removes))
         if len(self._index) and self._clock() - self._looked >= REFRESH and self._refreshing is None:
             self._looked = self._clock()
             self._added.clear()

@@ -9,21 +9,27 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, exists, func, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from addons.ledger.held import Held, HoldState
+from addons.ledger.held import Held, HoldState, SignerState
 from addons.ledger.hold_rows import PENDING, held_of
 from addons.ledger.tables import hold_bytes, hold_ids, hold_turn, holds
 
 
-def next_turn(connection: Connection, share: str) -> int:
+def next_turn(connection: Connection, share: str, state: SignerState) -> int:
     """The turn of what a share adds now: after its others, but not before what others were given long ago.
 
     That is fair queueing by start times: each share's holds stand one turn apart, and one that comes new begins at the
     turn that was served last. So claims in order of the turn go round the shares, and a flood waits behind itself.
+    Shares of the unverified, which anyone may have many of, stand one turn behind each other: together they have the
+    turns of one.
     """
     mine = holds.c.state.in_(PENDING) & (holds.c.share == share)
     last = connection.scalar(select(func.max(holds.c.turn)).where(mine))
     now = connection.scalar(select(hold_turn.c.turn)) or 0
-    return now if last is None else max(now, last + 1)
+    turn = int(now if last is None else max(now, last + 1))
+    if state != "unverified":
+        return turn
+    others = holds.c.state.in_(PENDING) & (holds.c.signer_state == state) & (holds.c.share != share)
+    return turn + (connection.scalar(select(func.count(holds.c.share.distinct())).where(others)) or 0)
 
 
 def claim(

@@ -95,12 +95,13 @@ def concerning(connection: Connection, ids: Sequence[str]) -> list[Pending]:
 
 
 def giving(connection: Connection) -> dict[str, tuple[str, ...]]:
-    """Every pending hold's id, with the ids that it gives."""
+    """Every pending hold's id, with the :func:`addons.ledger.clean.key` of each id that it gives: strangers choose how
+    long those are."""
     every: dict[str, list[str]] = {id: [] for id in connection.scalars(_pending_ids)}
-    gives = select(holds.c.id, hold_ids.c.value).join(hold_ids, hold_ids.c.hold == holds.c.seq)
+    gives = select(holds.c.id, hold_ids.c.key).join(hold_ids, hold_ids.c.hold == holds.c.seq)
     for row in connection.execute(gives.where(hold_ids.c.kind == "gives")).all():
-        every.setdefault(row.id, []).append(row.value)
-    return {id: tuple(values) for id, values in every.items()}
+        every.setdefault(row.id, []).append(row.key)
+    return {id: tuple(keys) for id, keys in every.items()}
 
 
 _pending_ids = select(holds.c.id).where(holds.c.state.in_(PENDING))

@@ -74,7 +74,7 @@ class Holds:
                 return False
             if which := hold_reading.full(connection, new, share, bounds):
                 raise HoldFullError(which)
-            row = hold_row(new, claims.next_turn(connection, share))
+            row = hold_row(new, claims.next_turn(connection, share, new.signer.state))
             seq = connection.execute(insert(holds).returning(holds.c.seq), row).scalar_one()
             connection.execute(insert(hold_bytes), {"hold": seq, "head": new.head, "body": new.body})
             if ids := id_rows(new, seq):
@@ -164,7 +164,7 @@ class Holds:
             if row is None:
                 return False
             changed: dict[str, object] = {
-                "turn": claims.next_turn(connection, row.share),
+                "turn": claims.next_turn(connection, row.share, row.signer_state),
                 "worker": None,
                 "lease": None,
             }
@@ -215,7 +215,7 @@ class Holds:
             return hold_reading.concerning(connection, ids)
 
     def pending_ids(self) -> dict[str, tuple[str, ...]]:
-        """Every pending hold, with the ids that it gives."""
+        """Every pending hold, with the :func:`addons.ledger.clean.key` of each id that it gives."""
         with self._reading.begin() as connection:
             return hold_reading.giving(connection)
 

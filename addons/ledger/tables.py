@@ -201,7 +201,7 @@ holds = Table(
     # Each begins with the state, so that the many that are over are passed by; each covers what its question needs.
     Index("holds_turn", "state", "turn", "seq", "due", "lease", "closes"),
     Index("holds_share", "state", "share", "turn", "size"),
-    Index("holds_signer", "state", "signer_state", "size"),
+    Index("holds_signer", "state", "signer_state", "size", "share"),
     Index("holds_same", "same", "state"),
     Index("holds_ended", "ended"),
 )

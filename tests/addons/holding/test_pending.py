@@ -5,6 +5,7 @@ from datetime import datetime
 
 from addons.holding.order import Ids
 from addons.holding.pending import REFRESH, Index, Order
+from addons.ledger.clean import key
 from addons.ledger.held import Outcome, Pending, Signer
 from tests import net
 
@@ -34,7 +35,7 @@ class Kept:
 
     def pending_ids(self) -> Mapping[str, Sequence[str]]:
         self._fail()
-        found = dict(self.holds)
+        found = {id: [key(one) for one in keys] for id, keys in self.holds.items()}
         if self.gate is not None:
             assert self.gate.wait(20)
         return found
@@ -56,12 +57,12 @@ def test_the_index_knows_what_is_pending() -> None:
     index.add("one", ["c"])  # known already
     index.add("two", ["b"])
     assert len(index) == 2
-    assert [index.concerns([key]) for key in ("a", "b", "c")] == [True, True, False]
+    assert [index.concerns([one]) for one in ("a", "b", "c")] == [True, True, False]
     index.drop("one")
     index.drop("three")
-    assert [index.concerns([key]) for key in ("a", "b")] == [False, True]
+    assert [index.concerns([one]) for one in ("a", "b")] == [False, True]
     index.replace({"four": ["d"]}, but=["two"])
-    assert [index.concerns([key]) for key in ("b", "d")] == [True, True]
+    assert [index.concerns([one]) for one in ("b", "d")] == [True, True]
     index.replace({})
     assert (len(index), index.concerns(["b", "d"])) == (0, False)
 
@@ -77,6 +78,15 @@ async def test_what_concerns_nothing_asks_nobody() -> None:
     assert order.may_concern(Ids((), (NOTE,), ()))
     assert order.may_concern(Ids((), (), (NOTE,)))
     assert kept.asked == 0
+
+
+async def test_long_ids_take_no_more_memory_than_short_ones() -> None:
+    index = Index()
+    order = Order(Kept(), index)
+    long = NOTE + "x" * 1600
+    order.held("a", [long])
+    assert order.may_concern(Ids((), (long,), ()))
+    assert max(map(len, index._keys)) == 32
 
 
 async def test_without_an_index_the_ledger_is_asked_for_what_has_an_id() -> None:
@@ -98,8 +108,7 @@ async def test_what_was_pending_before_is_known_until_it_is_over() -> None:
     order = Order(Kept(a=KEYS), Index())
     assert not order.any
     order.fill()
-    assert order.any
-    assert order.may_concern(Ids((), (NOTE,), ()))
+    assert (order.any, order.may_concern(Ids((), (NOTE,), ()))) == (True, True)
     order.over("a")
     assert not order.any
     assert not order.may_concern(Ids((), (NOTE,), ()))

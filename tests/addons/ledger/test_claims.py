@@ -75,6 +75,19 @@ def test_claims_go_round_the_shares(holds: Holds) -> None:
     assert ids(claim(holds)) == ["a0", "b0", "c0", "a1", "b1", "a2", "a3", "a4"]
 
 
+def test_all_the_unverified_together_have_the_turns_of_one(holds: Holds) -> None:
+    put(holds, *(f"a{number}" for number in range(5)))
+    for number in range(4):
+        put(holds, f"u{number}", signer=Signer(), share=f"unverified:192.0.2.{number}")
+    assert ids(claim(holds)) == ["a0", "u0", "a1", "u1", "a2", "u2", "a3", "u3", "a4"]
+
+
+def test_among_themselves_the_unverified_have_one_each(holds: Holds) -> None:
+    put(holds, *(f"u{number}" for number in range(5)), signer=Signer(), share="unverified:192.0.2.1")
+    put(holds, "v0", "v1", signer=Signer(), share="unverified:192.0.2.2")
+    assert ids(claim(holds)) == ["u0", "u1", "v0", "u2", "u3", "v1", "u4"]
+
+
 def test_who_comes_later_waits_for_one_turn_of_a_flood_only(holds: Holds) -> None:
     put(holds, *(f"a{number}" for number in range(20)))
     assert ids(claim(holds, limit=7)) == [f"a{number}" for number in range(7)]

@@ -54,7 +54,7 @@ def _holds() -> None:
     op.create_index("holds_id", "holds", ["id"], unique=True)
     op.create_index("holds_turn", "holds", ["state", "turn", "seq", "due", "lease", "closes"])
     op.create_index("holds_share", "holds", ["state", "share", "turn", "size"])
-    op.create_index("holds_signer", "holds", ["state", "signer_state", "size"])
+    op.create_index("holds_signer", "holds", ["state", "signer_state", "size", "share"])
     op.create_index("holds_same", "holds", ["same", "state"])
     op.create_index("holds_ended", "holds", ["ended"])
     op.create_table(
