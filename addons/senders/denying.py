@@ -11,6 +11,7 @@ from typing import Protocol
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from addons.ledger.clean import printable
 from addons.ledger.denials import Denied, DeniedKind
 from addons.policy.hosts import normal_host
 from addons.policy.rules import Rule
@@ -171,7 +172,7 @@ class Denials:
         if known is None or known.until < until:
             made = Denied(hit.kind, hit.value, until, hit.rule, reason)
             self._denied[hit.kind, hit.value] = self._made[hit.kind, hit.value] = made
-            shown = hit.kind, hit.value, _shown(until), hit.rule, reason
+            shown = hit.kind, printable(hit.value), _shown(until), hit.rule, reason
             logger.warning("the %s %s is denied until %s by the rule %s: %s", *shown)
 
 

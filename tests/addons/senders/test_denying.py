@@ -95,6 +95,17 @@ async def test_an_actor_is_denied_alone(ledger: Ledger, times: Times) -> None:
     assert denials.denied("remote.example") is None
 
 
+async def test_an_actor_writes_no_lines_of_his_own_into_the_log(
+    ledger: Ledger, times: Times, caplog: pytest.LogCaptureFixture
+) -> None:
+    denials = opened(ledger, times)
+    for _ in range(3):
+        denials.noted(a_rule("actor"), "remote.example", f"{ADA}\nERROR all is lost \x1b[31m")
+    await denials.settled()
+    (said,) = caplog.messages
+    assert said.isprintable()
+
+
 async def test_who_did_not_prove_it_has_nobody_denied(ledger: Ledger, times: Times) -> None:
     denials = opened(ledger, times)
     long = f"https://remote.example/{'x' * LONGEST}"
