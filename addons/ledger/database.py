@@ -95,13 +95,19 @@ def engine_for(
 
         @event.listens_for(engine, "begin")
         def bound(connection: Connection) -> None:
-            connection.exec_driver_sql(f"SET LOCAL lock_timeout = {round(busy * 1000)}")
-            connection.exec_driver_sql(f"SET LOCAL statement_timeout = {round(statement * 1000)}")
+            wanted = [
+                f"SET LOCAL lock_timeout = {round(busy * 1000)}",
+                f"SET LOCAL statement_timeout = {round(statement * 1000)}",
+                # Strangers say when they signed: in the server's own zone the year 9999 may be 10000, which Python
+                # cannot read, and with it none of the rows beside it.
+                "SET LOCAL TIME ZONE 'UTC'",
+            ]
             if synchronous == "FULL":
                 # Whatever the server or the user has it set to.
-                connection.exec_driver_sql("SET LOCAL synchronous_commit = on")
+                wanted.append("SET LOCAL synchronous_commit = on")
             if read_only:
-                connection.exec_driver_sql("SET TRANSACTION READ ONLY")
+                wanted.append("SET TRANSACTION READ ONLY")
+            connection.exec_driver_sql("; ".join(wanted))
 
     return engine
 

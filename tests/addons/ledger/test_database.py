@@ -1,12 +1,16 @@
 import sqlite3
+from datetime import UTC, datetime
 from pathlib import Path
 
+import psycopg
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import TimeoutError
 
 from addons.ledger import Ledger, LedgerError, Reader
 from addons.ledger.database import engine_for, parsed
+from addons.ledger.held import Bounds, Signer
+from tests.addons.ledger.deliveries import claim, new
 from tests.addons.ledger.samples import entry, write
 from tests.addons.ledger.unprivileged import unprivileged
 
@@ -146,3 +150,13 @@ def test_who_finds_no_connection_free_is_told_so_soon(tmp_path: Path) -> None:
     with engine.begin(), pytest.raises(TimeoutError, match="connection timed out"), engine.begin():
         pass
     engine.dispose()
+
+
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "America/New_York"])
+@pytest.mark.parametrize("at", [datetime.min.replace(tzinfo=UTC), datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)])
+def test_any_time_can_be_read_back_whatever_the_servers_zone(postgres_url: str, zone: str, at: datetime) -> None:
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        connection.execute(f"ALTER DATABASE {connection.info.dbname} SET timezone TO '{zone}'".encode())
+    with Ledger.open(postgres_url) as ledger:
+        assert ledger.holds.put(new("one", signer=Signer(signed_at=at)), Bounds())
+        assert [held.signer.signed_at for held in claim(ledger.holds)] == [at]
