@@ -13,6 +13,9 @@ from addons.policy.words import Action, Cause
 
 GRACE = 5.0
 """Seconds beyond its time that a judgement may take to come back."""
+LEAST = 5.0
+"""Seconds that a judgement has, also where it begins just before its window closes: in less than that nobody can be
+judged, and what a cause of the hold says would give way to what ``timeout`` says."""
 _FETCH = frozenset({Cause.FETCH_FAILED, Cause.FETCH_REFUSED, Cause.FETCH_UNAUTHORIZED})
 
 logger = logging.getLogger(__name__)
@@ -33,7 +36,7 @@ class Judging:
         if left <= 0:
             await self.close(job)
             return
-        found = await self._assessed(held, min(self._settings.judge_time, left))
+        found = await self._assessed(held, min(self._settings.judge_time, max(LEAST, left)))
         job.settling = True
         if found.action in (Action.DROP, Action.REJECT):
             await self._claimed.end(job, Outcome.DROPPED, _why(found))

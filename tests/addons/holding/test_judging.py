@@ -49,13 +49,14 @@ async def test_a_cause_that_drops(at: Place) -> None:
 
 
 async def test_the_time_to_judge_ends_with_the_window(at: Place, clock: Clock) -> None:
-    early, late = at.put(), at.put(closes=NOON + timedelta(seconds=7))
+    early, late, last = at.put(), *(at.put(closes=NOON + timedelta(seconds=left)) for left in (7, 0.1))
     at.keeper()
-    await at.outcome(early)
-    await at.outcome(late)
+    for new in (early, late, last):
+        await at.outcome(new)
     assert dict(zip((held.id for held in at.judge.asked), at.judge.timeouts, strict=True)) == {
         early.id: 60.0,
         late.id: 7.0,
+        last.id: judging.LEAST,  # less says nothing of what is judged
     }
 
 
