@@ -29,9 +29,10 @@ def full(connection: Connection, new: NewHold, share: str, bounds: Bounds) -> Fu
     if bytes + own > bounds.bytes:
         return "bytes"
     mine = connection.execute(_sums().where(holds.c.share == share)).one()
-    if mine.number >= bounds.host_count:
+    # Never more than it leaves: else ten hosts of one attacker, each within its bound, would leave the others nothing.
+    if mine.number >= bounds.host_count or mine.number > bounds.count - count:
         return "host_count"
-    if mine.total + own > bounds.host_bytes:
+    if mine.total + own > bounds.host_bytes or mine.total > bounds.bytes - bytes:
         return "host_bytes"
     if new.signer.state == "unverified":
         count, bytes = by_signer.get("unverified", (0, 0))

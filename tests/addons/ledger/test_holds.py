@@ -1,3 +1,5 @@
+import contextlib
+import itertools
 from dataclasses import replace
 from datetime import timedelta
 
@@ -99,10 +101,11 @@ def test_the_same_may_come_again_when_the_first_is_over(holds: Holds) -> None:
 def test_bounds_at_and_past(holds: Holds, bounds: Bounds, others: int, which: str) -> None:
     body = b"x" * (100 - len(HEAD))
     for number in range(others):
-        held = new(f"o{number}", head=b"%d" % number + HEAD[1:], body=body, signer=verified("b.example"))
+        held = new(f"o{number}", head=b"%d" % number + HEAD[1:], body=body, signer=verified(f"b{number}.example"))
         assert holds.put(held, bounds)
     for number in range(3):
-        assert holds.put(new(str(number), head=b"%d" % number + HEAD[1:], body=body), bounds)
+        share = "host:a.example" if "host" in which else f"host:a{number}.example"
+        assert holds.put(new(str(number), head=b"%d" % number + HEAD[1:], body=body, share=share), bounds)
     over = body if "count" in which else body + b"x"
     last = new("last", head=b"L" + HEAD[1:], body=over)
     with pytest.raises(HoldFullError) as caught:
@@ -114,6 +117,19 @@ def test_bounds_at_and_past(holds: Holds, bounds: Bounds, others: int, which: st
     else:
         assert holds.end("0", None, Outcome.REPLAYED, "", NOW)
         assert holds.put(last, bounds)
+
+
+@pytest.mark.parametrize("bounds", [Bounds(count=100, host_count=25), Bounds(bytes=10_000, host_bytes=2_500)])
+def test_not_even_the_hosts_of_a_whole_domain_leave_no_room(holds: Holds, bounds: Bounds) -> None:
+    body, numbers = b"x" * (100 - len(HEAD)), itertools.count(100)
+    for _ in range(25):
+        for host in range(9):
+            held = new(str(next(numbers)), body=b"%d" % next(numbers) + body[3:], signer=verified(f"h{host}.a.example"))
+            with contextlib.suppress(HoldFullError):
+                holds.put(held, bounds)
+    assert 80 < holds.totals().count < 95
+    for number in range(5):
+        assert holds.put(new(f"o{number}", body=b"%d" % number + body[1:], signer=verified("b.example")), bounds)
 
 
 def test_what_is_there_already_is_no_reason_to_say_full(holds: Holds) -> None:
