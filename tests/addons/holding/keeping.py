@@ -228,6 +228,8 @@ async def place(holds: Holds, clock: Clock) -> AsyncIterator[Place]:
             served.release.set()
             for keeper in made.keepers:
                 await keeper.stop(PATIENCE)
+                # What still runs in a thread has a connection of the ledger, which is closed next.
+                await asyncio.to_thread(keeper._database._threads.shutdown)
 
 
 def failing(cause: Cause, *urls: str, **more: Any) -> Assessment:
