@@ -139,14 +139,15 @@ def read_unix_time(what: str, value: float) -> datetime:
 
 def check_digest(request: Request) -> None:
     """SignatureError unless Digest (RFC 3230) has the body's SHA-256, and no other hash we know is wrong."""
-    found = False
+    right: dict[str, str] = {}  # each is made once, however often it is named
     for part in request.bounded("digest").split(","):
         name, _, value = part.strip().partition("=")
         if (algorithm := _DIGESTS.get(name.lower())) is not None:
-            found = True
-            if not hmac.compare_digest(value, _base64_hash(algorithm, request.body)):
+            if algorithm not in right:
+                right[algorithm] = _base64_hash(algorithm, request.body)
+            if not hmac.compare_digest(value, right[algorithm]):
                 raise SignatureError(f"the Digest header's {name} is not that of the body")
-    if not found:
+    if not right:
         raise SignatureError("the Digest header has no SHA-256 or SHA-512")
 
 

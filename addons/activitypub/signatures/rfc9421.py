@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from functools import lru_cache
 from urllib.parse import parse_qsl, quote_plus
 
 from addons.activitypub.signatures.keys import (
@@ -262,13 +263,20 @@ def _query_parameter(request: Request, parameters: Parameters) -> str:
     if set(parameters) != {"name"} or not isinstance(wanted, str):
         raise SignatureError("the signature covers @query-param without naming just one")
     try:
-        pairs = parse_qsl(request.query.removeprefix("?"), keep_blank_values=True, max_num_fields=256)
+        values = _query_values(request.query.removeprefix("?")).get(wanted, ())
     except ValueError:
         raise SignatureError("the query has more than 256 parameters") from None
-    values = [value for name, value in pairs if _encode(name) == wanted]
     if len(values) != 1:
         raise SignatureError(f"the query has {len(values)} parameters {wanted[:40]!r}; the signature covers just one")
-    return _encode(values[0])
+    return values[0]
+
+
+@lru_cache(maxsize=4)  # one request may ask for hundreds, and each look at the query takes milliseconds
+def _query_values(query: str) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for name, value in parse_qsl(query, keep_blank_values=True, max_num_fields=256):
+        found.setdefault(_encode(name), []).append(_encode(value))
+    return found
 
 
 def _encode(text: str) -> str:

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from addons.activitypub.signatures import request as requests
 from addons.activitypub.signatures.keys import SignatureError
 from addons.activitypub.signatures.request import (
     MAX_HEADERS,
@@ -150,3 +151,17 @@ def test_digests(digest: str, reason: str | None) -> None:
     else:
         with pytest.raises(SignatureError, match=reason):
             check_digest(request)
+
+
+def test_a_body_is_hashed_once_however_often_its_digest_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+    real = requests._base64_hash
+
+    def counting(algorithm: str, body: bytes) -> str:
+        made.append(algorithm)
+        return real(algorithm, body)
+
+    monkeypatch.setattr(requests, "_base64_hash", counting)
+    digests = ",".join([f"SHA-256={real('sha256', b'x')}", f"SHA-512={real('sha512', b'x')}"] * 100)
+    check_digest(read_request("POST", "/inbox", [("Digest", digests)], b"x", "https"))
+    assert sorted(made) == ["sha256", "sha512"]

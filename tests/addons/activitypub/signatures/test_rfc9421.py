@@ -2,12 +2,14 @@
 
 import re
 from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import parse_qsl
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
-from addons.activitypub.signatures import PrivateKey, PublicKey, SignatureError, Verified, sign_rfc9421, verify
+from addons.activitypub.signatures import PrivateKey, PublicKey, SignatureError, Verified, rfc9421, sign_rfc9421, verify
 from addons.activitypub.signatures.keys import Algorithm, verify_bytes
 from addons.activitypub.signatures.request import read_request
 from addons.activitypub.signatures.rfc9421 import MAX_LABELS, read_key_ids, signature_base
@@ -286,6 +288,22 @@ def test_query_parameters(query: str, value: str | None, reason: str | None) -> 
     else:
         with pytest.raises(SignatureError, match=reason):
             signature_base(request, members)
+
+
+def test_a_query_is_read_once_however_many_of_its_parameters_are_covered(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+
+    def counting(query: str, **how: Any) -> list[tuple[str, str]]:
+        read.append(query)
+        return parse_qsl(query, **how)
+
+    monkeypatch.setattr(rfc9421, "parse_qsl", counting)
+    query = "&".join(f"covered{number}=x" for number in range(60))
+    request = read_request("POST", f"/inbox?{query}", [], b"", "https")
+    members = InnerList(tuple(Item("@query-param", {"name": f"covered{number}"}) for number in range(60)), {})
+    for _ in range(4):
+        signature_base(request, members)
+    assert read == [query]
 
 
 def test_one_of_several_signatures_is_enough_and_their_count_is_bounded(
