@@ -1,6 +1,8 @@
 """Makes the videos that tests judge, of drawn pictures, with the encoders that PyAV brings."""
 
+import contextlib
 import io
+import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
@@ -35,9 +37,23 @@ def film(
 
     ``change`` may set up the stream; ``times``: what each frame says of when it is shown, in frames.
     """
-    with tempfile.NamedTemporaryFile() as file:
+    with tempfile.NamedTemporaryFile() as file, unhurried():
         _film(file.name, pictures, format, codec, pix_fmt, rate, options, muxer, change, times, tracks)
         return file.read()
+
+
+@contextlib.contextmanager
+def unhurried() -> Iterator[None]:
+    """Take back the real-time priority that SVT-AV1 gives whoever opens it as root, and so all that he starts later:
+    PostgreSQL or pict-rs with it would stop the whole machine whenever one of their threads spins."""
+    if not hasattr(os, "sched_getscheduler"):  # macOS
+        yield
+        return
+    before = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, *before)
 
 
 def _film(

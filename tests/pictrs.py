@@ -1,6 +1,6 @@
 """A real pict-rs 0.5.25 (``cargo install``) on a free port of this machine, its files in a folder of the test's.
 
-Its records are in PostgreSQL: two threads of its own store, sled, were seen to spin for minutes on a busy machine.
+Its records are in the PostgreSQL that all tests share.
 """
 
 import asyncio
