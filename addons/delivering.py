@@ -103,7 +103,7 @@ class Delivering:
         self.upstream = Upstream(upstream, replayer.reachable)
         self.keeper = Keeper(
             ledger.holds,
-            Reassess(self.deciding),
+            Reassess(self.deciding, self.signers),
             TimedReplayer(health.metrics, replayer) if health else replayer,
             self.upstream,
             KeeperSettings(judging=holds.judging, replays=holds.replays),

@@ -10,6 +10,7 @@ from addons.doors.assessing import without_media
 from addons.doors.deciding import Case, Decided, Deciding
 from addons.doors.deliveries import BodyEncodingError, BodyTooLargeError
 from addons.doors.holding import awaited, encodings_of
+from addons.doors.signers import Signers, denial_of
 from addons.holding.parts import Assessment
 from addons.ledger.entry import new_id, utc_now
 from addons.ledger.held import Held
@@ -21,8 +22,9 @@ _UNSETTLED = (Action.HOLD, Action.DEFER)
 class Reassess:
     """Implements :class:`addons.holding.parts.Assess`."""
 
-    def __init__(self, deciding: Deciding, *, clock: Callable[[], datetime] = utc_now) -> None:
+    def __init__(self, deciding: Deciding, signers: Signers, *, clock: Callable[[], datetime] = utc_now) -> None:
         self._deciding = deciding
+        self._signers = signers
         self._clock = clock
 
     async def __call__(self, held: Held, timeout: float) -> Assessment:
@@ -61,6 +63,10 @@ class Reassess:
         return Assessment(action, decision.then, decision.cause, decision.rule, awaited(decided.media))
 
     async def _decided(self, case: Case) -> Decided:
+        # Who was denied since it came: an admin who is being flooded means what waits as well.
+        denials = self._signers.denied(case.delivery.contexts)
+        if denials and not self._signers.lifts(case.signer, denials):
+            return denial_of(case, denials)
         verdict = without_media(self._deciding.policy, case.delivery)
         if verdict is None:
             return await self._deciding.decide(case)

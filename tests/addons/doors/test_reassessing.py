@@ -14,6 +14,7 @@ from addons.fetching.budget import BudgetSpentError
 from addons.ledger.held import Held, Signer
 from addons.policy.config import Config
 from addons.policy.words import Action, Cause
+from addons.service import Service
 from classifier.engine import Engine
 from classifier.settings import ClassifierSettings, DecodeSettings, HashListSettings
 from tests import pictures
@@ -53,6 +54,10 @@ async def host() -> AsyncIterator[pictures.Host]:
 @pytest.fixture
 def config(tmp_path: Path, host: pictures.Host) -> Configure:
     return lambda **settings: configured(tmp_path, write_list(tmp_path / "hashes.csv", FORBIDDEN), host.port, settings)
+
+
+def reassess(service: Service) -> Reassess:
+    return Reassess(service.delivering.deciding, service.delivering.signers)
 
 
 def held(activity: object, *, encoded: bool = False) -> Held:
@@ -105,7 +110,7 @@ async def test_what_is_held_is_judged_like_what_comes(
     encoded: bool,
 ) -> None:
     async with opened(config(**settings), engine) as door:
-        assess = Reassess(door.service.delivering.deciding)
+        assess = reassess(door.service)
         found = await assess(held(create(host.url(path)), encoded=encoded), WAIT)
         assert (found.action, found.cause, found.rule) == (action, cause, rule)
         assert found.urls == ((host.url(path),) if path == "/absent.png" else ())
@@ -118,7 +123,7 @@ async def test_what_is_held_is_judged_like_what_comes(
 
 async def test_what_has_no_media_passes_and_says_so(config: Configure, engine: Engine) -> None:
     async with opened(config(), engine) as door:
-        found = await Reassess(door.service.delivering.deciding)(held(create()), WAIT)
+        found = await reassess(door.service)(held(create()), WAIT)
         assert found.action is Action.PASS
         assert [entry.hold for entry in await door.entries(1)] == ["h" * 20]
 
@@ -128,7 +133,7 @@ async def test_what_cannot_be_read_any_more_is_refused_as_at_the_door(
     config: Configure, engine: Engine, body: bytes
 ) -> None:
     async with opened(config(limits={"body": "16KiB"}), engine) as door:
-        found = await Reassess(door.service.delivering.deciding)(held(body), WAIT)
+        found = await reassess(door.service)(held(body), WAIT)
         assert found.action is Action.REJECT
 
 
@@ -136,7 +141,7 @@ async def test_who_observes_now_lets_go_what_was_held_before(
     config: Configure, engine: Engine, host: pictures.Host
 ) -> None:
     async with opened(config(mode="observe"), engine) as door:
-        found = await Reassess(door.service.delivering.deciding)(held(create(host.url("/forbidden.png"))), WAIT)
+        found = await reassess(door.service)(held(create(host.url("/forbidden.png"))), WAIT)
         assert found.action is Action.PASS
         assert [(entry.action, entry.mode) for entry in await door.entries(1)] == [("drop", "observe")]
 
@@ -145,10 +150,23 @@ async def test_without_memory_it_is_tried_again(config: Configure, engine: Engin
     async with opened(config(), engine) as door:
         service = door.service
         with service.budget.take(service.budget.limit), pytest.raises(BudgetSpentError):
-            await Reassess(service.delivering.deciding)(held(create()), WAIT)
+            await reassess(service)(held(create()), WAIT)
 
 
 async def test_the_time_that_it_is_given_bounds_it(config: Configure, engine: Engine, host: pictures.Host) -> None:
     async with opened(config(), engine) as door:
         again = replace(held(create(host.url("/ordinary.png"))), share="unverified:192.0.2.1")
-        assert (await Reassess(door.service.delivering.deciding)(again, 0.0)).action is Action.HOLD
+        assert (await reassess(door.service)(again, 0.0)).action is Action.HOLD
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+async def test_who_was_denied_meanwhile_is_not_replayed(
+    config: Configure, engine: Engine, host: pictures.Host, tmp_path: Path, allowed: bool
+) -> None:
+    (tmp_path / "deny.txt").write_text("remote.example\n")
+    (tmp_path / "allow.txt").write_text("remote.example\n" if allowed else "")
+    senders = {"deny": [str(tmp_path / "deny.txt")], "allow": [str(tmp_path / "allow.txt")]}
+    async with opened(config(senders=senders), engine) as door:
+        found = await reassess(door.service)(held(create(host.url("/ordinary.png"))), WAIT)
+        assert found.action is (Action.PASS if allowed else Action.REJECT)
+        await door.entries(1)
