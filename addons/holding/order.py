@@ -22,6 +22,9 @@ IDS = 16
 all holds are in memory, and each is looked for where something is to be replayed."""
 LONGEST = 1700
 """Characters of an id, which the ledger keeps beside a host; a longer one has no order."""
+SEVERAL = " several"
+"""Among what a hold gives where it is more than one activity: nobody's Delete of one of them may end all. (No id has a
+space.)"""
 DEPTH = 32
 """How far in ids are looked for; real deliveries have three."""
 
@@ -51,10 +54,11 @@ def ids_of(document: object) -> Ids:
     id has no order, which is his own loss.
     """
     finder = _Finder()
-    for root in values(document):
-        if isinstance(root, dict):
-            finder.enter(_held(root), DEPTH)
-    return Ids(tuple(finder.gives), tuple(finder.needs), tuple(finder.removes))
+    roots = [root for root in values(document) if isinstance(root, dict)]
+    for root in roots:
+        finder.enter(_held(root), DEPTH)
+    several = (SEVERAL,) if len(roots) > 1 or finder.items > 1 else ()
+    return Ids((*finder.gives, *several), tuple(finder.needs), tuple(finder.removes))
 
 
 type _Held = dict[str, list[object]]
@@ -80,6 +84,7 @@ class _Finder:
         self.gives: dict[str, None] = {}
         self.needs: dict[str, None] = {}
         self.removes: dict[str, None] = {}
+        self.items = 0
 
     def enter(self, held: _Held, depth: int) -> None:
         """Take up one activity or object, and what it brings."""
@@ -96,6 +101,7 @@ class _Finder:
         for name in _ITEMS:
             for each in held.get(name, ()):
                 if isinstance(each, dict):
+                    self.items += 1
                     self.enter(_held(each), depth - 1)
         if removing or bringing:
             for each in held.get("object", ()):
@@ -150,7 +156,7 @@ def needs_keys(needs: Sequence[str], signer: Signer) -> tuple[str, ...]:
 def may_withdraw(signer: Signer, held: Signer, gives: Collection[str], removes: Collection[str]) -> bool:
     """Whether ``signer`` may take back a hold that ``held`` signed and that ``gives`` these ids (or keys), by a Delete
     or Undo of ``removes``: only verified, and only on the host of the hold's own verified signer, or of the id."""
-    if signer.state != "verified" or signer.host is None:
+    if signer.state != "verified" or signer.host is None or SEVERAL in gives:
         return False
     taken = [one for one in removes if one in gives]
     if held.state == "verified" and held.host == signer.host:

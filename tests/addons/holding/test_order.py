@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from addons.activitypub.parsing import parse
-from addons.holding.order import DEPTH, IDS, LONGEST, Ids, gives_keys, ids_of, may_withdraw, needs_keys
+from addons.holding.order import DEPTH, IDS, LONGEST, SEVERAL, Ids, gives_keys, ids_of, may_withdraw, needs_keys
 from addons.ledger.held import Signer, SignerState
 
 SAMPLES = Path(__file__).resolve().parents[4] / "shared" / "activities"
@@ -61,7 +61,12 @@ def announce(object: Any) -> dict[str, Any]:
         (activity("Follow", ACTOR), [ACT], [], []),
         (announce(activity("Like")), [WRAP, ACT], [WRAP, ACT], []),
         # several at once
-        ([activity("Create", note()), activity("Delete", PARENT, id=WRAP)], [ACT, NOTE, WRAP], [ACT, NOTE], [PARENT]),
+        (
+            [activity("Create", note()), activity("Delete", PARENT, id=WRAP)],
+            [ACT, NOTE, WRAP, SEVERAL],
+            [ACT, NOTE],
+            [PARENT],
+        ),
         ({"type": "Collection", "items": [activity("Delete")]}, [ACT], [], [NOTE]),
         ({"type": "OrderedCollection", "orderedItems": [note()]}, [NOTE], [NOTE], []),
         # other spellings
@@ -92,7 +97,7 @@ def test_no_more_ids_than_the_bound() -> None:
     ids = [f"https://remote.example/{number}" for number in range(IDS + 1)]
     assert of(activity("Delete", ids[:IDS])).removes == tuple(ids[:IDS])
     assert of(activity("Delete", ids)).removes == tuple(ids[:IDS])
-    assert of([note(id=one, inReplyTo=PARENT) for one in ids]).gives == tuple(ids[:IDS])
+    assert of([note(id=one, inReplyTo=PARENT) for one in ids]).gives == (*ids[:IDS], SEVERAL)
 
 
 def test_no_deeper_than_the_bound() -> None:
@@ -210,3 +215,15 @@ def test_nobody_stands_in_a_strangers_way_by_an_id_that_looks_like_his_key() -> 
 def test_who_may_take_back_what(signer: Signer, held: Signer, may: bool) -> None:
     assert may_withdraw(signer, held, gives_keys([ACT, NOTE], held), [NOTE]) is may
     assert not may_withdraw(signer, held, gives_keys([ACT], held), [NOTE])
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        [activity("Create", note()), activity("Create", note(id=PARENT), id=WRAP)],
+        {"type": "Collection", "items": [note(), note(id=PARENT)]},
+    ],
+)
+def test_a_delete_of_one_takes_back_no_others(document: Any) -> None:
+    host = signed("remote.example")
+    assert not may_withdraw(host, host, gives_keys(of(document).gives, host), [NOTE])
