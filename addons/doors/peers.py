@@ -85,6 +85,10 @@ class Connections:
         self._trusted = trusted
         self._open: Counter[str] = Counter()
 
+    def __len__(self) -> int:
+        """How many peers have any."""
+        return len(self._open)
+
     def opened(self, peer: str) -> bool:
         """One more; whether it may stay. It counts until it is :meth:`closed` in any case."""
         key = connection_key(peer)
