@@ -391,7 +391,7 @@ def test_a_video_of_which_too_little_could_be_seen_in_time_is_too_large() -> Non
 
 def test_a_long_one_is_seen_evenly_when_time_is_short() -> None:
     data = film(moving(120, 320, 240), options={"g": "20", "preset": "ultrafast"})
-    result = decoded(data, Bounds(4_000_000, 8, 0.8))
+    result = decoded(data, Bounds(4_000_000, 8, 1.6))
     assert result.count == 1200
     at = [frame.at or 0.0 for frame in result.frames]
     assert len(at) == 16
