@@ -40,6 +40,8 @@ def every(remote: Remote) -> list[Visit]:
 
 async def test_what_is_sent_arrives(ends: Ends) -> None:
     for visit in every(ends.remote):
+        if isinstance(visit.way, Cloaks):
+            await ends.client.get(visit.way.url)  # the first look is the inbox door's, which is not here
         gone = await visit.way.go(ends)
         assert gone.arrived == (gone.sent,), visit.carries
         assert gone.changes == (), visit.carries
